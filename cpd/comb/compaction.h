@@ -28,7 +28,8 @@ at::Tensor scatter(const at::Tensor& dense, const at::Tensor& compact, const Gat
 /// the dense graph; values that only the compact graph has (indices) come after them.
 struct Compaction {
   Graph graph;
-  std::map<ValueId, Gather> gathers;  ///< every value of the dense graph that shrinks
+  std::vector<OpId> dense_ops;        ///< for each op of `graph`, the dense op that it stands for
+  std::map<ValueId, Gather> gathers;  ///< parameters and buffers that shrink
   /// Constants that only the compact graph has: remapped indices and folded constants that shrink.
   std::map<ValueId, at::Tensor> constants;
 };
