@@ -65,7 +65,8 @@ Form common_of(const std::vector<Form>& row) {
 
 }  // namespace
 
-Engine::Engine(const Model& model, const Rules& rules) : model_(model), rules_(rules) {
+Engine::Engine(const Model& model, const Rules& rules)
+    : model_(model), rules_(rules), constants_(model) {
   labels_.resize(graph().values.size());
   records_.resize(graph().ops.size());
   for (size_t v = 0; v < labels_.size(); ++v) labels_[v] = unlabelled(graph().values[v].shape);
@@ -190,20 +191,8 @@ void Engine::set(ValueId output, Labels labels) {
 }
 
 at::Tensor Engine::constant(ValueId value) {
-  if (constants_.empty()) {
-    constants_.resize(graph().values.size());
-    for (const auto& parameter : model_.parameters) {
-      if (parameter.value >= 0 && parameter.role != ParameterRole::kParameter) {
-        constants_[index(parameter.value)] = parameter.tensor;
-      }
-    }
-  }
-  if (constants_[index(value)].defined() || !folded_[index(value)]) return constants_[index(value)];
-  const OpId producer = graph().value(value).producer;
-  for (ValueId operand : graph().op(producer).operands()) constant(operand);
-  if (!execution_) execution_ = std::make_unique<Execution>(graph());
-  execution_->run_op(producer, constants_);
-  return constants_[index(value)];
+  const bool table = graph().value(value).kind == ValueKind::kParameter;
+  return table || folded_[index(value)] ? constants_(value) : at::Tensor();
 }
 
 void Engine::role(ValueId value, int dim, Role role) {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <cpd/comb/constants.h>
 #include <cpd/comb/rule.h>
-#include <cpd/model/execution.h>
 #include <cpd/model/model.h>
 
 #include <map>
@@ -88,8 +88,7 @@ class Engine : public RuleContext {
     Role role;
   };
   std::vector<ComputedRole> computed_roles_;
-  std::unique_ptr<Execution> execution_;
-  Tensors constants_;
+  ConstantValues constants_;
 };
 
 }  // namespace cpd

@@ -1,0 +1,218 @@
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <cpd/comb/compaction.h>
+#include <cpd/core/error.h>
+#include <cpd/model/execution.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+namespace cpd {
+namespace {
+
+[[noreturn]] void refuse(const Op& op, const std::string& problem) {
+  throw Error("the plan is refused: " + problem, {op.kind, op.where.text(), ""},
+              "a pruned network that computes what the dense one does on the kept channels");
+}
+
+/// Checks one compaction; works on position numbers and keep masks, never on weights.
+class Certificate {
+ public:
+  Certificate(const Model& model, const Combing& combing, const Keep& keep,
+              const Compaction& compaction, const Rules& rules)
+      : dense_(model.graph), combing_(combing), compaction_(compaction), rules_(rules),
+        sizes_(combing, keep) {}
+
+  void check() {
+    check_rectangles();
+    for (size_t i = 0; i < compaction_.graph.ops.size(); ++i) check_op(static_cast<OpId>(i));
+  }
+
+ private:
+  bool shrinks(ValueId value) const {
+    return sizes_.shape(dense_, value) != dense_.value(value).shape;
+  }
+  void check_rectangles();
+  void check_op(OpId op);
+  void check_layout(OpId id, const Op& dense, const Op& op);
+  void check_meeting(const Op& op);
+  void check_contraction(const Op& op);
+  void same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const;
+  at::Tensor kept_positions(ValueId value) const;
+  std::vector<uint8_t> mask(ValueId value, int dim) const;
+  std::vector<ValueId> elementwise_operands(const Op& op) const;
+
+  const Graph& dense_;
+  const Combing& combing_;
+  const Compaction& compaction_;
+  const Rules& rules_;
+  KeptSizes sizes_;
+  std::unique_ptr<Execution> dense_run_, compact_run_;
+};
+
+/// Every value's kept elements form a dense array of the compact shape.
+void Certificate::check_rectangles() {
+  for (size_t v = 0; v < dense_.values.size(); ++v) {
+    const auto value = static_cast<ValueId>(v);
+    const Shape shape = sizes_.shape(dense_, value);
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end() &&
+        dense_.values[v].shape != shape) {
+      throw Error("the plan is refused: a dimension of a value would become empty");
+    }
+    for (int array : combing_.dims[v]) {
+      if (array >= 0) sizes_.of_array(array);
+    }
+  }
+}
+
+void Certificate::check_op(OpId id) {
+  const Op& op = compaction_.graph.op(id);
+  const Op& dense = dense_.op(compaction_.dense_ops[static_cast<size_t>(id)]);
+  const auto touches = [&](const std::vector<ValueId>& values) {
+    return std::any_of(values.begin(), values.end(), [&](ValueId v) { return shrinks(v); });
+  };
+  if (!touches(dense.operands()) && !touches(dense.outputs)) return;
+  const Rule* rule = rules_.find(dense.kind);
+  if (rule == nullptr) refuse(dense, "an op without a rule meets something that shrinks");
+  if (rule->layout || dense.kind != op.kind) return check_layout(id, dense, op);
+  check_contraction(dense);
+  check_meeting(dense);
+}
+
+std::vector<uint8_t> Certificate::mask(ValueId value, int dim) const {
+  const int array = combing_.dims[static_cast<size_t>(value)][static_cast<size_t>(dim)];
+  const auto extent = static_cast<size_t>(dense_.value(value).shape[static_cast<size_t>(dim)]);
+  if (array < 0) return std::vector<uint8_t>(extent, 1);
+  std::vector<uint8_t> result;
+  for (int32_t form : combing_.arrays[static_cast<size_t>(array)].entries) {
+    result.push_back(sizes_.forms()[static_cast<size_t>(form)]);
+  }
+  return result;
+}
+
+void Certificate::same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const {
+  const auto plain = [&](ValueId value, int dim) {
+    const int array = combing_.dims[static_cast<size_t>(value)][static_cast<size_t>(dim)];
+    if (array < 0) return true;
+    const auto& entries = combing_.arrays[static_cast<size_t>(array)].entries;
+    return static_cast<int64_t>(entries.size()) ==
+           dense_.value(value).shape[static_cast<size_t>(dim)];
+  };
+  if (!plain(a, dim_a) || !plain(b, dim_b)) return;  // rows of their own: sizes are checked above
+  if (mask(a, dim_a) != mask(b, dim_b)) refuse(op, "operands keep different positions");
+}
+
+/// Operands of ops that work elementwise meet at equal positions under broadcasting.
+std::vector<ValueId> Certificate::elementwise_operands(const Op& op) const {
+  static const std::set<std::string> elementwise = {
+      "aten::add", "aten::sub", "aten::mul", "aten::div", "aten::maximum", "aten::minimum",
+      "aten::where", "aten::relu", "aten::gelu", "aten::silu", "aten::sigmoid", "aten::tanh",
+      "aten::hardswish", "aten::hardsigmoid", "aten::hardtanh", "aten::leaky_relu", "aten::elu"};
+  return elementwise.count(op.kind) > 0 ? op.operands() : std::vector<ValueId>{};
+}
+
+void Certificate::check_meeting(const Op& op) {
+  if (op.outputs.size() != 1) return;
+  const ValueId output = op.outputs.front();
+  const auto rank = static_cast<int>(dense_.value(output).shape.size());
+  for (ValueId operand : elementwise_operands(op)) {
+    const Shape& shape = dense_.value(operand).shape;
+    const int offset = rank - static_cast<int>(shape.size());
+    for (int d = 0; d < static_cast<int>(shape.size()); ++d) {
+      if (shape[static_cast<size_t>(d)] > 1) same(op, operand, d, output, d + offset);
+    }
+  }
+  const bool normalises = op.kind == "aten::batch_norm" || op.kind == "aten::instance_norm" ||
+                          op.kind == "aten::group_norm" || op.kind == "aten::prelu";
+  const bool trailing = op.kind == "aten::layer_norm" || op.kind == "aten::rms_norm";
+  if (!normalises && !trailing) return;
+  const auto operands = op.operands();
+  for (size_t i = 1; i < operands.size(); ++i) {
+    const Shape& shape = dense_.value(operands[i]).shape;
+    if (normalises && shape.size() == 1 && shape[0] > 1) same(op, operands[0], 1, operands[i], 0);
+    const int offset = rank - static_cast<int>(shape.size());
+    for (int d = 0; trailing && d < static_cast<int>(shape.size()); ++d) {
+      same(op, operands[0], d + offset, operands[i], d);
+    }
+  }
+}
+
+void Certificate::check_contraction(const Op& op) {
+  const auto rank = [&](ValueId v) { return static_cast<int>(dense_.value(v).shape.size()); };
+  if (op.kind == "aten::linear") {
+    const ValueId x = op.tensor("input"), w = op.tensor("weight");
+    same(op, x, rank(x) - 1, w, 1);
+    same(op, op.outputs[0], rank(op.outputs[0]) - 1, w, 0);
+    if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 0);
+  } else if (op.kind == "aten::matmul" || op.kind == "aten::bmm" || op.kind == "aten::mm") {
+    const auto operands = op.operands();
+    if (rank(operands[0]) < 2 || rank(operands[1]) < 2) return;
+    same(op, operands[0], rank(operands[0]) - 1, operands[1], rank(operands[1]) - 2);
+  } else if (op.kind == "aten::convolution" && op.integer("groups") == 1) {
+    const ValueId x = op.tensor("input"), w = op.tensor("weight");
+    const int in = op.boolean("transposed") ? 0 : 1;
+    same(op, x, 1, w, in);
+    same(op, op.outputs[0], 1, w, 1 - in);
+    if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 1 - in);
+  } else if (op.kind == "aten::convolution" && !op.boolean("transposed")) {
+    const ValueId w = op.tensor("weight");
+    same(op, op.outputs[0], 1, w, 0);
+    if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 0);
+  }
+}
+
+/// Row-major position numbers of a value's kept elements, in the compact shape.
+at::Tensor Certificate::kept_positions(ValueId value) const {
+  const Shape& shape = dense_.value(value).shape;
+  int64_t count = 1;
+  for (int64_t extent : shape) count *= extent;
+  const at::Tensor positions = at::arange(count, at::kLong).view(shape);
+  return gather(positions, gather_of(dense_, combing_, sizes_, value));
+}
+
+/// op'(compact(P)) = compact(op(P)) on position numbers P of each operand in turn.
+void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
+  if (!dense_run_) {
+    dense_run_ = std::make_unique<Execution>(dense_);
+    compact_run_ = std::make_unique<Execution>(compaction_.graph);
+  }
+  const c10::AutoGradMode no_grad(false);
+  Tensors whole(dense_.values.size()), cut(compaction_.graph.values.size());
+  int64_t base = 0;
+  for (ValueId operand : dense.operands()) {
+    const auto at = static_cast<size_t>(operand);
+    if (whole[at].defined()) continue;
+    const Shape& shape = dense_.value(operand).shape;
+    int64_t count = 1;
+    for (int64_t extent : shape) count *= extent;
+    whole[at] = at::arange(base, base + count, at::kLong).view(shape);
+    cut[at] = gather(whole[at], gather_of(dense_, combing_, sizes_, operand));
+    base += count;
+  }
+  for (const auto& [value, tensor] : compaction_.constants) cut[static_cast<size_t>(value)] = tensor;
+  try {
+    dense_run_->run_op(compaction_.dense_ops[static_cast<size_t>(id)], whole);
+    compact_run_->run_op(id, cut);
+  } catch (const std::exception& error) {
+    refuse(dense, std::string("the op fails on what is kept: ") + error.what());
+  }
+  for (ValueId output : op.outputs) {
+    const auto at = static_cast<size_t>(output);
+    const at::Tensor expected = gather(whole[at], gather_of(dense_, combing_, sizes_, output));
+    if (!cut[at].defined() || !at::equal(expected, cut[at])) {
+      refuse(dense, "it does not move the kept positions as the dense op does");
+    }
+  }
+}
+
+}  // namespace
+
+void certify(const Model& model, const Combing& combing, const Keep& keep,
+             const Compaction& compaction, const Rules& rules) {
+  Certificate(model, combing, keep, compaction, rules).check();
+}
+
+}  // namespace cpd
