@@ -7,9 +7,9 @@ namespace cpd {
 
 /// Where something went wrong; empty fields are left out of the message.
 struct Where {
-  std::string op;      ///< the operation, e.g. `aten::view`
-  std::string source;  ///< file and line of the user's source, e.g. `model.py:12`
-  std::string path;    ///< a file, or the path of a key in a configuration, e.g. `mutator.unit`
+  std::string op{};      ///< the operation, e.g. `aten::view`
+  std::string source{};  ///< file and line of the user's source, e.g. `model.py:12`
+  std::string path{};    ///< a file, or the path of a key in a configuration, e.g. `mutator.unit`
 };
 
 /// The one exception of cpd. `what()` is a full sentence: what happened, where, what was expected.
