@@ -117,6 +117,9 @@ class RewriteContext {
   /// Kept positions of a recorded inner value along a dimension.
   virtual std::vector<int64_t> recorded_kept(const std::string& key, int dim) const = 0;
 
+  /// The data of a value that depends on buffers and constants only; undefined tensor otherwise.
+  virtual at::Tensor constant(ValueId value) const = 0;
+
   /// A size argument for a dimension of an output: the kept number where the dimension shrinks (an
   /// expression that follows the inputs is scaled by kept / dense), the dense expression otherwise.
   Expr owned(const Expr& dense_size, ValueId value, int dim) const;
