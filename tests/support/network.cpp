@@ -1,0 +1,193 @@
+#include "network.h"
+
+#include <torch/script.h>
+
+#include <cpd/core/error.h>
+#include <cpd/model/execution.h>
+
+#include <algorithm>
+#include <random>
+#include <sstream>
+
+namespace cpd::testing {
+namespace {
+
+at::Tensor weight_tensor(const Weight& weight, at::Generator& generator) {
+  if (!weight.integers.empty()) {
+    return torch::tensor(weight.integers, torch::kLong).view(weight.shape);
+  }
+  if (weight.name.find("var") != std::string::npos) {
+    return torch::rand(weight.shape, generator, torch::kDouble) + 0.5;
+  }
+  return torch::randn(weight.shape, generator, torch::kDouble) * 0.5 + 0.1;
+}
+
+std::vector<at::Tensor> inputs_of(const Network& network, int64_t batch, uint64_t seed) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  std::vector<at::Tensor> inputs;
+  for (Shape shape : network.inputs) {
+    shape[0] = batch;
+    inputs.push_back(torch::randn(shape, generator, torch::kDouble));
+  }
+  return inputs;
+}
+
+std::vector<at::Tensor> flat(const torch::jit::IValue& value) {
+  if (value.isTensor()) return {value.toTensor()};
+  std::vector<at::Tensor> all;
+  const auto append = [&](const torch::jit::IValue& item) {
+    for (const auto& tensor : flat(item)) all.push_back(tensor);
+  };
+  if (value.isTensorList()) {
+    for (const at::Tensor& tensor : value.toTensorVector()) all.push_back(tensor);
+  } else if (value.isTuple()) {
+    for (const auto& item : value.toTupleRef().elements()) append(item);
+  }
+  return all;
+}
+
+std::vector<at::Tensor> run_module(torch::jit::Module& module, const std::vector<at::Tensor>& inputs) {
+  std::vector<torch::jit::IValue> stack(inputs.begin(), inputs.end());
+  torch::NoGradGuard no_grad;
+  return flat(module.forward(stack));
+}
+
+std::string differs(const std::string& what, const std::vector<at::Tensor>& a,
+                    const std::vector<at::Tensor>& b, double bound) {
+  if (a.size() != b.size()) return what + ": numbers of outputs differ";
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].sizes() != b[i].sizes()) return what + ": shapes differ";
+    const double error = relative_error(a[i], b[i]);
+    if (!(error <= bound)) return what + ": relative error " + std::to_string(error);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::shared_ptr<torch::jit::Module> make_module(const Network& network, uint64_t seed) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  auto unit = std::make_shared<torch::jit::CompilationUnit>();
+  auto module = std::make_shared<torch::jit::Module>("__torch__.Network", unit);
+  module->register_attribute("training", c10::BoolType::get(), false);
+  for (const auto& weight : network.weights) {
+    module->register_parameter(weight.name, weight_tensor(weight, generator), weight.buffer);
+  }
+  module->define(network.source);
+  return module;
+}
+
+Model make_model(const Network& network, uint64_t seed) {
+  return import_module(*make_module(network, seed), inputs_of(network, 2, seed + 1));
+}
+
+std::string units_of(const Combing& combing) {
+  std::vector<std::string> lines;
+  for (const auto& group : combing.groups) {
+    if (!group.offered) continue;
+    std::string line = std::string(name_of(group.kind)) + " " + std::to_string(group.of);
+    if (group.blocks.size() > 1) line += " x" + std::to_string(group.blocks.size());
+    lines.push_back(line + " " + name_of(group.level));
+  }
+  std::sort(lines.begin(), lines.end());
+  std::string text;
+  for (const auto& line : lines) text += (text.empty() ? "" : "; ") + line;
+  return text;
+}
+
+Keep random_keep(const Combing& combing, uint64_t seed, bool exact_only) {
+  std::mt19937_64 random(seed);
+  Keep keep(combing);
+  for (const auto& group : combing.groups) {
+    if (!group.offered || (exact_only && group.level != Level::kExact)) continue;
+    const auto count = 1 + random() % static_cast<uint64_t>(group.of);
+    for (const auto& block : group.blocks) {
+      auto order = block;
+      std::shuffle(order.begin(), order.end(), random);
+      for (size_t i = count; i < order.size(); ++i) keep.set(order[i], false);
+    }
+  }
+  return keep;
+}
+
+std::vector<at::Tensor> run_compact(const Model& model, const Compaction& compaction,
+                                    const std::vector<at::Tensor>& inputs) {
+  torch::NoGradGuard no_grad;
+  Tensors values(compaction.graph.values.size());
+  for (const auto& parameter : model.parameters) {
+    if (parameter.value < 0) continue;
+    const auto found = compaction.gathers.find(parameter.value);
+    values[static_cast<size_t>(parameter.value)] =
+        found == compaction.gathers.end() ? parameter.tensor
+                                          : gather(parameter.tensor, found->second);
+  }
+  for (const auto& [value, tensor] : compaction.constants) values[static_cast<size_t>(value)] = tensor;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    values[static_cast<size_t>(compaction.graph.inputs[i])] = inputs[i];
+  }
+  return Execution(compaction.graph).run(values);
+}
+
+std::vector<at::Tensor> run_zeroed(const Network& network, uint64_t seed, const Combing& combing,
+                                   const Model& model, const Keep& keep,
+                                   const std::vector<at::Tensor>& inputs) {
+  auto module = make_module(network, seed);
+  torch::NoGradGuard no_grad;
+  for (const auto& group : combing.groups) {
+    for (const auto& member : group.members) {
+      if (member.role != Role::kReader) continue;
+      const auto& array = combing.arrays[static_cast<size_t>(member.array)];
+      at::Tensor mask = torch::ones(array.extents, torch::kBool).view(-1);
+      for (const auto& [at, channel] : member.entries) {
+        const auto block = static_cast<size_t>(channel / group.of);
+        const auto index = static_cast<size_t>(channel % group.of);
+        if (!keep.kept(group.blocks[block][index])) mask[at] = false;
+      }
+      at::Tensor weight = module->attr(model.parameter(member.parameter).name).toTensor();
+      weight.copy_(torch::where(mask.view(array.extents), weight, torch::zeros_like(weight)));
+    }
+  }
+  return run_module(*module, inputs);
+}
+
+double relative_error(const at::Tensor& a, const at::Tensor& b) {
+  if (a.numel() == 0) return 0;
+  const double scale = b.to(torch::kDouble).abs().max().item<double>();
+  const double error = (a.to(torch::kDouble) - b.to(torch::kDouble)).abs().max().item<double>();
+  return error == 0 ? 0 : error / scale;
+}
+
+std::string check_network(const Network& network, int plans) {
+  const uint64_t seed = 7;
+  const Rules rules = default_rules();
+  try {
+    const Model model = make_model(network, seed);
+    model.verify();
+    const Combing combing = comb(model);
+    const std::string about = "\n" + model.graph.text() + combing.text(model);
+    if (!network.units.empty() && units_of(combing) != network.units) {
+      return "units are '" + units_of(combing) + "', expected '" + network.units + "'" + about;
+    }
+    auto dense = make_module(network, seed);
+    for (int plan = 0; plan < plans; ++plan) {
+      const bool exact_only = plan % 2 == 0;
+      const Keep keep = random_keep(combing, seed + 100 + static_cast<uint64_t>(plan), exact_only);
+      const Compaction compaction = compact(model, combing, keep, rules);
+      certify(model, combing, keep, compaction, rules);
+      for (int64_t batch : {2, 3}) {
+        if (batch == 3 && !model.free.batch) continue;
+        const auto inputs = inputs_of(network, batch, seed + 5);
+        const auto outputs = run_compact(model, compaction, inputs);
+        if (!exact_only) continue;
+        const auto expected = run_zeroed(network, seed, combing, model, keep, inputs);
+        const std::string failure = differs("compact against zeroed", outputs, expected, 1e-9);
+        if (!failure.empty()) return failure + about + compaction.graph.text();
+      }
+    }
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return {};
+}
+
+}  // namespace cpd::testing
