@@ -41,7 +41,6 @@ class Certificate {
   void check_meeting(const Op& op);
   void check_contraction(const Op& op);
   void same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const;
-  at::Tensor kept_positions(ValueId value) const;
   std::vector<uint8_t> mask(ValueId value, int dim) const;
   std::vector<ValueId> elementwise_operands(const Op& op) const;
 
@@ -162,15 +161,6 @@ void Certificate::check_contraction(const Op& op) {
     same(op, op.outputs[0], 1, w, 0);
     if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 0);
   }
-}
-
-/// Row-major position numbers of a value's kept elements, in the compact shape.
-at::Tensor Certificate::kept_positions(ValueId value) const {
-  const Shape& shape = dense_.value(value).shape;
-  int64_t count = 1;
-  for (int64_t extent : shape) count *= extent;
-  const at::Tensor positions = at::arange(count, at::kLong).view(shape);
-  return gather(positions, gather_of(dense_, combing_, sizes_, value));
 }
 
 /// op'(compact(P)) = compact(op(P)) on position numbers P of each operand in turn.

@@ -89,8 +89,9 @@ void gather_flat(Gather& gather, const Combing& combing, const std::vector<int>&
 
 class Rewriter : public RewriteContext {
  public:
-  Rewriter(const Graph& dense, const Combing& combing, const KeptSizes& sizes, Compaction& result)
-      : dense_(dense), combing_(combing), sizes_(sizes), result_(result) {}
+  Rewriter(const Graph& dense, const Combing& combing, const KeptSizes& sizes,
+           ConstantValues& constants, Compaction& result)
+      : dense_(dense), combing_(combing), sizes_(sizes), constants_(constants), result_(result) {}
 
   void start(OpId op) {
     current_ = op;
@@ -136,6 +137,11 @@ class Rewriter : public RewriteContext {
     return kept_positions(record.dims[static_cast<size_t>(dim)],
                           record.shape[static_cast<size_t>(dim)]);
   }
+  at::Tensor constant(ValueId value) const override {
+    const bool table = dense_.value(value).kind == ValueKind::kParameter;
+    const bool known = table || combing_.folded[static_cast<size_t>(value)];
+    return known ? constants_(value) : at::Tensor();
+  }
   ValueId index_constant(const std::vector<int64_t>& values) override {
     Value value;
     value.name = "CONSTANTS.index_" + std::to_string(result_.constants.size());
@@ -175,6 +181,7 @@ class Rewriter : public RewriteContext {
   const Graph& dense_;
   const Combing& combing_;
   const KeptSizes& sizes_;
+  ConstantValues& constants_;
   Compaction& result_;
   OpId current_ = -1;
   Op dense_op_, op_;
@@ -302,8 +309,8 @@ Compaction compact(const Model& model, const Combing& combing, const Keep& keep,
   for (size_t v = 0; v < model.graph.values.size(); ++v) {
     result.graph.values[v].shape = sizes.shape(model.graph, static_cast<ValueId>(v));
   }
-  Rewriter rewriter(model.graph, combing, sizes, result);
   ConstantValues constants(model);
+  Rewriter rewriter(model.graph, combing, sizes, constants, result);
   for (size_t i = 0; i < model.graph.ops.size(); ++i) {
     const Op& op = model.graph.ops[i];
     if (store_folded(model, combing, sizes, op, constants, result)) continue;
