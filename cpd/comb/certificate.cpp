@@ -23,7 +23,10 @@ class Certificate {
  public:
   Certificate(const Model& model, const Combing& combing, const Keep& keep,
               const Compaction& compaction, const Rules& rules)
-      : dense_(model.graph), combing_(combing), compaction_(compaction), rules_(rules),
+      : dense_(model.graph),
+        combing_(combing),
+        compaction_(compaction),
+        rules_(rules),
         sizes_(combing, keep) {}
 
   void check() {
@@ -107,9 +110,10 @@ void Certificate::same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b)
 /// Operands of ops that work elementwise meet at equal positions under broadcasting.
 std::vector<ValueId> Certificate::elementwise_operands(const Op& op) const {
   static const std::set<std::string> elementwise = {
-      "aten::add", "aten::sub", "aten::mul", "aten::div", "aten::maximum", "aten::minimum",
-      "aten::where", "aten::relu", "aten::gelu", "aten::silu", "aten::sigmoid", "aten::tanh",
-      "aten::hardswish", "aten::hardsigmoid", "aten::hardtanh", "aten::leaky_relu", "aten::elu"};
+      "aten::add",        "aten::sub",   "aten::mul",       "aten::div",         "aten::maximum",
+      "aten::minimum",    "aten::where", "aten::relu",      "aten::gelu",        "aten::silu",
+      "aten::sigmoid",    "aten::tanh",  "aten::hardswish", "aten::hardsigmoid", "aten::hardtanh",
+      "aten::leaky_relu", "aten::elu"};
   return elementwise.count(op.kind) > 0 ? op.operands() : std::vector<ValueId>{};
 }
 
@@ -182,7 +186,8 @@ void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
     cut[at] = gather(whole[at], gather_of(dense_, combing_, sizes_, operand));
     base += count;
   }
-  for (const auto& [value, tensor] : compaction_.constants) cut[static_cast<size_t>(value)] = tensor;
+  for (const auto& [value, tensor] : compaction_.constants)
+    cut[static_cast<size_t>(value)] = tensor;
   try {
     dense_run_->run_op(compaction_.dense_ops[static_cast<size_t>(id)], whole);
     compact_run_->run_op(id, cut);

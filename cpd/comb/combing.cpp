@@ -10,10 +10,14 @@ namespace cpd {
 
 const char* name_of(UnitKind kind) {
   switch (kind) {
-    case UnitKind::kPlain: return "plain";
-    case UnitKind::kColumns: return "columns";
-    case UnitKind::kRows: return "rows";
-    case UnitKind::kCopies: return "copies";
+    case UnitKind::kPlain:
+      return "plain";
+    case UnitKind::kColumns:
+      return "columns";
+    case UnitKind::kRows:
+      return "rows";
+    case UnitKind::kCopies:
+      return "copies";
   }
   return "";
 }

@@ -83,7 +83,7 @@ class Combing {
   std::vector<std::pair<int32_t, int32_t>> owner;
   /// Rectangles and dimension sets that every plan has to respect.
   std::vector<int> rectangles;
-  std::vector<bool> folded;  ///< values that depend on buffers and constants only
+  std::vector<bool> folded;              ///< values that depend on buffers and constants only
   std::vector<std::string> unknown_ops;  ///< kinds without a rule, `kind (file:line)`
 
   const ChannelGroup* find(const std::string& name) const;

@@ -103,8 +103,8 @@ class Rewriter : public RewriteContext {
   /// Size expressions of the output structure and the like.
   Expr pinned(const Expr& expr) const {
     return expr.map_leaves([this](const Expr& leaf) {
-      const bool owned = leaf.kind() == Expr::Kind::kSize &&
-                         shrinks(leaf.size_value(), leaf.size_dim());
+      const bool owned =
+          leaf.kind() == Expr::Kind::kSize && shrinks(leaf.size_value(), leaf.size_dim());
       return owned ? Expr::constant(leaf.dense()) : leaf;
     });
   }
@@ -166,7 +166,8 @@ class Rewriter : public RewriteContext {
     const auto rows = kept_rows(combing_.arrays[static_cast<size_t>(array)], sizes_.forms());
     for (const auto& row : rows) {
       if (!row.empty() && row != first_kept(rows)) {
-        throw Error("kept positions differ between rows", {dense_op_.kind, dense_op_.where.text(), ""});
+        throw Error("kept positions differ between rows",
+                    {dense_op_.kind, dense_op_.where.text(), ""});
       }
     }
     return first_kept(rows);
@@ -215,7 +216,8 @@ void drop_dead_ops(Compaction& compaction) {
   std::vector<OpId> dense_ops;
   for (size_t i = 0; i < graph.ops.size(); ++i) {
     if (!needed[i]) {
-      for (ValueId output : graph.ops[i].outputs) graph.values[static_cast<size_t>(output)].producer = -1;
+      for (ValueId output : graph.ops[i].outputs)
+        graph.values[static_cast<size_t>(output)].producer = -1;
       continue;
     }
     for (ValueId output : graph.ops[i].outputs) {
@@ -256,7 +258,9 @@ bool store_folded(const Model& model, const Combing& combing, const KeptSizes& s
 
 at::Tensor gather(const at::Tensor& dense, const Gather& gather) {
   if (!gather.flat.empty()) {
-    return dense.reshape({-1}).index_select(0, index_tensor(gather.flat, dense)).view(gather.compact);
+    return dense.reshape({-1})
+        .index_select(0, index_tensor(gather.flat, dense))
+        .view(gather.compact);
   }
   at::Tensor result = dense;
   for (size_t d = 0; d < gather.dims.size(); ++d) {
@@ -271,14 +275,16 @@ at::Tensor scatter(const at::Tensor& dense, const at::Tensor& compact, const Gat
   if (!gather.flat.empty()) {
     flat = index_tensor(gather.flat, dense);
   } else {
-    at::Tensor positions = at::arange(dense.numel(), at::kLong).view(dense.sizes()).to(dense.device());
+    at::Tensor positions =
+        at::arange(dense.numel(), at::kLong).view(dense.sizes()).to(dense.device());
     Gather same = gather;
     flat = cpd::gather(positions, same).reshape({-1});
   }
   return dense.reshape({-1}).index_copy(0, flat, compact.reshape({-1})).view(dense.sizes());
 }
 
-Gather gather_of(const Graph& graph, const Combing& combing, const KeptSizes& sizes, ValueId value) {
+Gather gather_of(const Graph& graph, const Combing& combing, const KeptSizes& sizes,
+                 ValueId value) {
   Gather gather;
   gather.dense = graph.value(value).shape;
   gather.compact = sizes.shape(graph, value);
@@ -300,7 +306,8 @@ Gather gather_of(const Graph& graph, const Combing& combing, const KeptSizes& si
   return gather;
 }
 
-Compaction compact(const Model& model, const Combing& combing, const Keep& keep, const Rules& rules) {
+Compaction compact(const Model& model, const Combing& combing, const Keep& keep,
+                   const Rules& rules) {
   const KeptSizes sizes(combing, keep);
   Compaction result;
   result.graph.values = model.graph.values;

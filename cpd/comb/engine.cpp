@@ -44,8 +44,9 @@ bool all_sizes_constant(const Op& op) {
 
 bool is_random(const Op& op) {
   static const std::set<std::string> kinds = {
-      "aten::rand", "aten::randn", "aten::randint", "aten::randperm", "aten::rand_like",
-      "aten::randn_like", "aten::bernoulli", "aten::dropout", "aten::multinomial", "aten::normal"};
+      "aten::rand",        "aten::randn",      "aten::randint",   "aten::randperm",
+      "aten::rand_like",   "aten::randn_like", "aten::bernoulli", "aten::dropout",
+      "aten::multinomial", "aten::normal"};
   return kinds.count(op.kind) > 0;
 }
 
@@ -86,9 +87,8 @@ void Engine::find_constants() {
   for (const auto& op : graph().ops) {
     const auto operands = op.operands();
     const bool still = all_sizes_constant(op) && !is_random(op);
-    const bool weight = still && std::all_of(operands.begin(), operands.end(), [&](ValueId v) {
-                          return weightlike_[index(v)];
-                        });
+    const bool weight = still && std::all_of(operands.begin(), operands.end(),
+                                             [&](ValueId v) { return weightlike_[index(v)]; });
     const bool constant = weight && std::all_of(operands.begin(), operands.end(),
                                                 [&](ValueId v) { return fixed[index(v)]; });
     for (ValueId output : op.outputs) {
@@ -201,6 +201,7 @@ void Engine::role(ValueId value, int dim, Role role) {
     computed_roles_.push_back({value, labels(value).dims[static_cast<size_t>(dim)], role});
     return;
   }
+  if (role == Role::kWriter) writers_[{value, dim}] = op().kind;
   const auto [entry, is_new] = roles_.try_emplace({value, dim}, role);
   const auto rank = [](Role r) { return r == Role::kWriter ? 2 : r == Role::kReader ? 1 : 0; };
   if (!is_new && rank(role) > rank(entry->second)) entry->second = role;
@@ -286,7 +287,8 @@ void Engine::unify(const LabelArray& a, const LabelArray& b) {
     wide_right = widened(wide_right, static_cast<int>(d), extent);
   }
   std::set<std::pair<Label, Label>> done;
-  const LockReason reason = why("unequal dependencies meet" + (current_ < 0 ? "" : " in " + op().kind));
+  const LockReason reason =
+      why("unequal dependencies meet" + (current_ < 0 ? "" : " in " + op().kind));
   for (size_t i = 0; i < wide_left.entries.size(); ++i) {
     const std::pair<Label, Label> pair{wide_left.entries[i], wide_right.entries[i]};
     if (pair.first != pair.second && done.insert(pair).second) {
@@ -301,6 +303,20 @@ void Engine::lock(const LabelArray& array, const std::string& reason) {
 
 void Engine::mark(const LabelArray& array, Level level) {
   for (Label label : array.entries) forest_.mark(label, level);
+}
+
+void Engine::tag(const LabelArray& array, const std::string& tag) {
+  if (!array.none()) tags_.emplace_back(array, tag);
+}
+
+std::map<Label, std::set<std::string>> Engine::tags() {
+  std::map<Label, std::set<std::string>> result;
+  for (const auto& [array, tag] : tags_) {
+    for (Label label : array.entries) {
+      for (Label primitive : forest_.normal_form(label)) result[primitive].insert(tag);
+    }
+  }
+  return result;
 }
 
 LabelArray Engine::align(const LabelArray& array, int dim) {
@@ -453,7 +469,8 @@ Labels Engine::split(const Labels& labels, int dim, int64_t rows, int64_t column
   };
   auto all = read_rows();
   const bool flat = std::all_of(all.begin(), all.end(), [](const std::vector<Form>& row) {
-    return std::all_of(row.begin(), row.end(), [&](const Form& form) { return form == row.front(); });
+    return std::all_of(row.begin(), row.end(),
+                       [&](const Form& form) { return form == row.front(); });
   });
   if (!flat) {
     make_rows(all);
@@ -469,8 +486,9 @@ Labels Engine::split(const Labels& labels, int dim, int64_t rows, int64_t column
         const Label whole = forest_.product(common);
         for (int64_t k = 0; k < columns; ++k) {
           Form rest;
-          std::set_difference(row[static_cast<size_t>(k)].begin(), row[static_cast<size_t>(k)].end(),
-                              common.begin(), common.end(), std::back_inserter(rest));
+          std::set_difference(row[static_cast<size_t>(k)].begin(),
+                              row[static_cast<size_t>(k)].end(), common.begin(), common.end(),
+                              std::back_inserter(rest));
           row_labels.entries[offset(o, m, k, i)] = whole;
           column_labels.entries[offset(o, m, k, i)] = forest_.product(rest);
         }

@@ -36,6 +36,7 @@ class Engine : public RuleContext {
   void unify(const LabelArray& a, const LabelArray& b) override;
   void lock(const LabelArray& array, const std::string& reason) override;
   void mark(const LabelArray& array, Level level) override;
+  void tag(const LabelArray& array, const std::string& tag) override;
   LabelArray align(const LabelArray& array, int dim) override;
   LabelArray fresh(const Shape& extents, PrimitiveKind kind) override;
   void rectangle(const LabelArray& array, int dim) override;
@@ -55,6 +56,10 @@ class Engine : public RuleContext {
   const std::vector<std::string>& unknown_ops() const { return unknown_; }
   /// Labels that the dimensions of parameters, buffers and folded constants were given at first.
   const std::map<ValueId, Labels>& atoms() const { return atoms_; }
+  /// Tags by primitive root.
+  std::map<Label, std::set<std::string>> tags();
+  /// Kinds of the ops that write each parameter dimension.
+  const std::map<std::pair<ValueId, int>, std::string>& writers() const { return writers_; }
   /// Roles by (parameter, dimension), those of computed weights handed down to their parameters.
   std::map<std::pair<ValueId, int>, Role> roles();
 
@@ -88,6 +93,8 @@ class Engine : public RuleContext {
     Role role;
   };
   std::vector<ComputedRole> computed_roles_;
+  std::vector<std::pair<LabelArray, std::string>> tags_;
+  std::map<std::pair<ValueId, int>, std::string> writers_;
   ConstantValues constants_;
 };
 

@@ -64,10 +64,9 @@ class Corridor {
     for (ValueId start : from) {
       std::vector<size_t> parent(boost::num_vertices(edges_));
       for (size_t v = 0; v < parent.size(); ++v) parent[v] = v;
-      boost::breadth_first_search(
-          edges_, static_cast<size_t>(start),
-          boost::visitor(boost::make_bfs_visitor(
-              boost::record_predecessors(parent.data(), boost::on_tree_edge()))));
+      boost::breadth_first_search(edges_, static_cast<size_t>(start),
+                                  boost::visitor(boost::make_bfs_visitor(boost::record_predecessors(
+                                      parent.data(), boost::on_tree_edge()))));
       for (ValueId end : to) {
         const auto ops = back(parent, static_cast<size_t>(start), static_cast<size_t>(end));
         if (!ops.empty() && (best.empty() || ops.size() < best.size())) best = ops;

@@ -7,9 +7,12 @@ namespace cpd {
 
 const char* name_of(Level level) {
   switch (level) {
-    case Level::kExact: return "exact";
-    case Level::kOperand: return "operand";
-    case Level::kStatistics: return "statistics";
+    case Level::kExact:
+      return "exact";
+    case Level::kOperand:
+      return "operand";
+    case Level::kStatistics:
+      return "statistics";
   }
   return "";
 }

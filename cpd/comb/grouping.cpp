@@ -21,7 +21,9 @@ struct ArrayKey {
 struct ArrayHash {
   size_t operator()(const ArrayKey& key) const {
     uint64_t hash = 1469598103934665603ULL ^ static_cast<uint64_t>(key.dim);
-    const auto mix = [&](int64_t x) { hash = (hash ^ static_cast<uint64_t>(x)) * 1099511628211ULL; };
+    const auto mix = [&](int64_t x) {
+      hash = (hash ^ static_cast<uint64_t>(x)) * 1099511628211ULL;
+    };
     for (int64_t extent : key.array.extents) mix(extent);
     for (Label label : key.array.entries) mix(label);
     return hash;
@@ -110,6 +112,7 @@ class Grouping {
   std::vector<ChannelGroup> make_groups(Combing& combing);
   void add_members(Combing& combing);
   void find_locked(Combing& combing);
+  void give_roles(Combing& combing);
 
   Engine& engine_;
   Forest& forest_;
@@ -250,10 +253,9 @@ void Grouping::add_cells(std::vector<std::vector<int64_t>>& signature) {
     }
     for (const auto& [p, rows] : cells) {
       const int64_t times = rows.begin()->second;
-      const bool everywhere =
-          rows.size() == view.rows && std::all_of(rows.begin(), rows.end(), [&](const auto& cell) {
-            return cell.second == times;
-          });
+      const bool everywhere = rows.size() == view.rows &&
+                              std::all_of(rows.begin(), rows.end(),
+                                          [&](const auto& cell) { return cell.second == times; });
       signature[p].push_back(id);
       if (everywhere) {
         signature[p].insert(signature[p].end(), {-1, times});
@@ -425,7 +427,8 @@ bool Grouping::respects(const std::vector<uint8_t>& kept) {
     size_t expected = 0;
     for (size_t row = 0; row < view.rows; ++row) {
       size_t count = 0;
-      for (size_t k = 0; k < view.columns; ++k) count += is_kept(key.array.entries[view.at(row, k)]);
+      for (size_t k = 0; k < view.columns; ++k)
+        count += is_kept(key.array.entries[view.at(row, k)]);
       if (expected == 0) expected = count;
       if (count != 0 && count != expected) {
         const LabelArray whole = key.array;
@@ -583,12 +586,45 @@ void Grouping::find_locked(Combing& combing) {
         reasons[{reason->op, reason->text}].insert(position);
       }
       for (const auto& [why, positions] : reasons) {
-        LockedDimension locked{parameter.value, static_cast<int>(d),
-                               static_cast<int64_t>(positions.size()), why.first, why.second, {}};
+        LockedDimension locked{
+            parameter.value, static_cast<int>(d), static_cast<int64_t>(positions.size()),
+            why.first,       why.second,          {}};
         if (why.first >= 0) locked.where = engine_.graph().op(why.first).where;
         combing.locked.push_back(std::move(locked));
       }
     }
+  }
+}
+
+/// What a group is for, from the contractions that its channels take part in.
+void Grouping::give_roles(Combing& combing) {
+  const auto tags = engine_.tags();
+  const auto& writer_kinds = engine_.writers();
+  for (auto& group : combing.groups) {
+    std::set<std::string> own;
+    for (Primitive primitive : group.blocks.front()) {
+      const auto found = tags.find(primitives_[static_cast<size_t>(primitive)]);
+      if (found != tags.end()) own.insert(found->second.begin(), found->second.end());
+    }
+    int writers = 0;
+    bool linear = true;
+    for (const auto& member : group.members) {
+      const auto kind = writer_kinds.find({member.parameter, member.dim});
+      if (member.role != Role::kWriter || kind == writer_kinds.end()) continue;
+      ++writers;
+      linear = linear && kind->second == "aten::linear";
+    }
+    const bool normed = group.level == Level::kStatistics && writers > 1;
+    if (group.kind == UnitKind::kRows)
+      group.role = own.count("heads") > 0 ? "heads" : "groups";
+    else if (own.count("qk") > 0)
+      group.role = "qk";
+    else if (own.count("v") > 0)
+      group.role = "v";
+    else if (normed)
+      group.role = "stream";
+    else
+      group.role = linear && writers > 0 ? "mlp" : "channels";
   }
 }
 
@@ -599,7 +635,8 @@ Combing Grouping::finish() {
   for (size_t i = 0; i < arrays_.size(); ++i) {
     FormArray array{arrays_[i].array.extents, {}, arrays_[i].dim};
     for (Label label : arrays_[i].array.entries) {
-      const auto [found, is_new] = forms.try_emplace(label, static_cast<int32_t>(combing.forms.size()));
+      const auto [found, is_new] =
+          forms.try_emplace(label, static_cast<int32_t>(combing.forms.size()));
       if (is_new) {
         std::vector<Primitive> form;
         for (Label primitive : forest_.normal_form(label)) {
@@ -620,6 +657,7 @@ Combing Grouping::finish() {
   combing.groups = make_groups(combing);
   add_members(combing);
   name_groups(combing, engine_.model());
+  give_roles(combing);
   find_locked(combing);
   return combing;
 }

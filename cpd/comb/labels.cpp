@@ -50,9 +50,7 @@ std::vector<std::vector<int64_t>> identity_offsets(const Shape& extents) {
 
 }  // namespace
 
-Labels unlabelled(const Shape& shape) {
-  return {shape, std::vector<LabelArray>(shape.size())};
-}
+Labels unlabelled(const Shape& shape) { return {shape, std::vector<LabelArray>(shape.size())}; }
 
 LabelArray widened(const LabelArray& array, int dim, int64_t extent) {
   const auto d = static_cast<size_t>(dim);

@@ -12,7 +12,8 @@ namespace {
 LabelArray right_aligned(const LabelArray& array, int rank) {
   LabelArray result = array;
   if (!array.none()) {
-    result.extents.insert(result.extents.begin(), static_cast<size_t>(rank) - array.extents.size(), 1);
+    result.extents.insert(result.extents.begin(), static_cast<size_t>(rank) - array.extents.size(),
+                          1);
   }
   return result;
 }
@@ -75,9 +76,12 @@ Labels with_ones(Labels labels, const Shape& shape) {
 
 const char* name_of(Role role) {
   switch (role) {
-    case Role::kWriter: return "writer";
-    case Role::kReader: return "reader";
-    case Role::kAlong: return "along";
+    case Role::kWriter:
+      return "writer";
+    case Role::kReader:
+      return "reader";
+    case Role::kAlong:
+      return "along";
   }
   return "";
 }
@@ -129,7 +133,8 @@ Labels RuleContext::concatenate(const std::vector<Labels>& parts, int dim) {
   const auto d = static_cast<size_t>(dim);
   result.shape[d] = 0;
   for (const auto& part : parts) result.shape[d] += part.shape[d];
-  const bool stacked = std::all_of(parts.begin(), parts.end(), [&](const Labels& part) { return part.shape[d] == 1; });
+  const bool stacked = std::all_of(parts.begin(), parts.end(),
+                                   [&](const Labels& part) { return part.shape[d] == 1; });
   for (int i = 0; i < rank; ++i) {
     const auto at = static_cast<size_t>(i);
     const bool any = std::any_of(parts.begin(), parts.end(),
@@ -146,7 +151,8 @@ Labels RuleContext::concatenate(const std::vector<Labels>& parts, int dim) {
         if (other.varies(dim)) other = align(other, dim);
         unify(first, other);
       }
-      result.dims[at] = parts[0].dims[at].varies(dim) ? taken(parts[0].dims[at], dim, {0}) : parts[0].dims[at];
+      result.dims[at] =
+          parts[0].dims[at].varies(dim) ? taken(parts[0].dims[at], dim, {0}) : parts[0].dims[at];
       continue;
     }
     std::vector<LabelArray> arrays;
@@ -245,7 +251,8 @@ struct NamedSpace {
     }
     LabelArray lowered{{}, permuted(array, order).entries};
     for (const auto& name : result) {
-      lowered.extents.push_back(index(name) < 0 ? 1 : array.extents[static_cast<size_t>(index(name))]);
+      lowered.extents.push_back(index(name) < 0 ? 1
+                                                : array.extents[static_cast<size_t>(index(name))]);
     }
     return lowered;
   }
@@ -267,6 +274,7 @@ Labels RuleContext::contract(std::vector<Operand> operands, const std::vector<st
     }
   }
   std::vector<LabelArray> arrays(space.names.size());
+  std::vector<int> holders;  // operands that have each name
   for (size_t n = 0; n < space.names.size(); ++n) {
     const auto& name = space.names[n];
     bool first = true, weighted = false;
@@ -281,6 +289,16 @@ Labels RuleContext::contract(std::vector<Operand> operands, const std::vector<st
       }
     }
     if (!contains(result, name) && !weighted) mark(arrays[n], Level::kOperand);
+    holders.push_back(static_cast<int>(
+        std::count_if(operands.begin(), operands.end(),
+                      [&](const Operand& operand) { return contains(operand.names, name); })));
+  }
+  const bool activations =
+      std::all_of(operands.begin(), operands.end(),
+                  [](const Operand& operand) { return operand.parameter < 0; });
+  for (size_t n = 0; activations && n < space.names.size(); ++n) {
+    const bool kept = contains(result, space.names[n]);
+    tag(arrays[n], !kept ? "qk" : holders[n] > 1 ? "heads" : "v");
   }
   for (const auto& operand : operands) {
     if (operand.parameter < 0) continue;
@@ -288,7 +306,8 @@ Labels RuleContext::contract(std::vector<Operand> operands, const std::vector<st
     for (size_t d = 0; d < operand.names.size(); ++d) {
       const auto& name = operand.names[d];
       if (name.empty()) continue;
-      role(operand.parameter, static_cast<int>(d), contains(result, name) ? Role::kWriter : Role::kReader);
+      role(operand.parameter, static_cast<int>(d),
+           contains(result, name) ? Role::kWriter : Role::kReader);
     }
   }
   Labels out = unlabelled(shape);

@@ -65,6 +65,9 @@ class RuleContext {
   void lock(ValueId value, int dim, const std::string& reason);
   void lock_all(ValueId value, const std::string& reason);
   virtual void mark(const LabelArray& array, Level level) = 0;
+  /// Notes what the labels are for in a contraction of two activations: `heads` (batch names), `qk`
+  /// (summed), `v` (kept of one operand). Units get their roles from it.
+  virtual void tag(const LabelArray& array, const std::string& tag) = 0;
   /// Makes an array constant along `dim` (unifies all its slices) and returns it so.
   virtual LabelArray align(const LabelArray& array, int dim) = 0;
   /// Before an op mixes `dim` away: aligns every *other* array of the value over it.

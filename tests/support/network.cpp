@@ -1,9 +1,8 @@
 #include "network.h"
 
-#include <torch/script.h>
-
 #include <cpd/core/error.h>
 #include <cpd/model/execution.h>
+#include <torch/script.h>
 
 #include <algorithm>
 #include <random>
@@ -46,7 +45,8 @@ std::vector<at::Tensor> flat(const torch::jit::IValue& value) {
   return all;
 }
 
-std::vector<at::Tensor> run_module(torch::jit::Module& module, const std::vector<at::Tensor>& inputs) {
+std::vector<at::Tensor> run_module(torch::jit::Module& module,
+                                   const std::vector<at::Tensor>& inputs) {
   std::vector<torch::jit::IValue> stack(inputs.begin(), inputs.end());
   torch::NoGradGuard no_grad;
   return flat(module.forward(stack));
@@ -117,11 +117,12 @@ std::vector<at::Tensor> run_compact(const Model& model, const Compaction& compac
   for (const auto& parameter : model.parameters) {
     if (parameter.value < 0) continue;
     const auto found = compaction.gathers.find(parameter.value);
-    values[static_cast<size_t>(parameter.value)] =
-        found == compaction.gathers.end() ? parameter.tensor
-                                          : gather(parameter.tensor, found->second);
+    values[static_cast<size_t>(parameter.value)] = found == compaction.gathers.end()
+                                                       ? parameter.tensor
+                                                       : gather(parameter.tensor, found->second);
   }
-  for (const auto& [value, tensor] : compaction.constants) values[static_cast<size_t>(value)] = tensor;
+  for (const auto& [value, tensor] : compaction.constants)
+    values[static_cast<size_t>(value)] = tensor;
   for (size_t i = 0; i < inputs.size(); ++i) {
     values[static_cast<size_t>(compaction.graph.inputs[i])] = inputs[i];
   }

@@ -20,7 +20,7 @@ struct Weight {
 struct Network {
   std::string name;
   std::vector<Weight> weights;
-  std::string source;          ///< `def forward(self, x): ...`
+  std::string source;  ///< `def forward(self, x): ...`
   std::vector<Shape> inputs;
   std::string units;  ///< offered groups, sorted: `plain 8 exact; rows 4 exact`; empty: not checked
 };
