@@ -13,16 +13,26 @@ using OpId = int32_t;  ///< index of an op in its graph; -1 = none
 using Shape = std::vector<int64_t>;
 
 enum class DType {
-  kUInt8, kInt8, kInt16, kInt32, kInt64, kFloat16, kBFloat16, kFloat32, kFloat64, kBool,
-  kComplex64, kComplex128
+  kUInt8,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kFloat16,
+  kBFloat16,
+  kFloat32,
+  kFloat64,
+  kBool,
+  kComplex64,
+  kComplex128
 };
-const char* name_of(DType dtype);              ///< `float32`
+const char* name_of(DType dtype);  ///< `float32`
 std::optional<DType> dtype_of(const std::string& name);
 
 enum class ValueKind {
-  kInput,     ///< an input of the network
-  kParameter, ///< a parameter, buffer or constant: an entry of the model's table
-  kResult     ///< an output of an op
+  kInput,      ///< an input of the network
+  kParameter,  ///< a parameter, buffer or constant: an entry of the model's table
+  kResult      ///< an output of an op
 };
 
 /// A tensor in the graph, with what it was on the example inputs.
@@ -57,9 +67,9 @@ struct SourceLine {
 
 /// One functional operation: no op writes into its operands.
 struct Op {
-  std::string kind;      ///< `aten::relu`
-  std::string overload;  ///< `Tensor`, often empty
-  std::vector<NamedArg> args;     ///< all of them, in schema order
+  std::string kind;            ///< `aten::relu`
+  std::string overload;        ///< `Tensor`, often empty
+  std::vector<NamedArg> args;  ///< all of them, in schema order
   std::vector<ValueId> outputs;
   SourceLine where;
   std::string scope;  ///< module path where known: `layer1.0.conv1`
@@ -68,10 +78,10 @@ struct Op {
   const Arg& arg(const std::string& name) const;   ///< throws cpd::Error if there is none
   void set(const std::string& name, Arg value);    ///< throws cpd::Error if there is none
 
-  bool has(const std::string& name) const;  ///< argument exists and is not `None`
-  ValueId tensor(const std::string& name) const;              ///< -1 if absent or None
-  std::vector<ValueId> tensors(const std::string& name) const; ///< of a list of tensors
-  int64_t integer(const std::string& name) const;             ///< dense value
+  bool has(const std::string& name) const;        ///< argument exists and is not `None`
+  ValueId tensor(const std::string& name) const;  ///< -1 if absent or None
+  std::vector<ValueId> tensors(const std::string& name) const;  ///< of a list of tensors
+  int64_t integer(const std::string& name) const;               ///< dense value
   int64_t integer_or(const std::string& name, int64_t otherwise) const;
   double real(const std::string& name) const;
   bool boolean(const std::string& name) const;
@@ -85,11 +95,11 @@ struct Op {
 struct Output {
   enum class Kind { kTensor, kTuple, kList, kDict, kNone, kNumber };
   Kind kind = Kind::kTensor;
-  ValueId value = -1;          ///< of a tensor
-  std::vector<Output> items;   ///< of tuples, lists and dicts
+  ValueId value = -1;             ///< of a tensor
+  std::vector<Output> items;      ///< of tuples, lists and dicts
   std::vector<std::string> keys;  ///< of dicts and named tuples
-  std::string type_name;       ///< of named tuples
-  Expr number;                 ///< of numbers
+  std::string type_name;          ///< of named tuples
+  Expr number;                    ///< of numbers
 };
 
 /// A straight line of functional ops over values with shapes: no control flow, no mutation, no

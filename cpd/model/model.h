@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 #include <cpd/graph/graph.h>
 
+#include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -45,9 +47,10 @@ struct Parameter {
 /// Which sizes of the inputs are free: found by running the network on other sizes.
 struct FreeSizes {
   int batch_dim = 0;
-  bool batch = false;                ///< a second batch size gave the original's outputs
-  std::vector<std::vector<bool>> dims;  ///< for each input and dimension: free (batch, height, width)
-  std::string note;                  ///< why something is fixed; empty if nothing is
+  bool batch = false;  ///< a second batch size gave the original's outputs
+  std::vector<std::vector<bool>>
+      dims;          ///< for each input and dimension: free (batch, height, width)
+  std::string note;  ///< why something is fixed; empty if nothing is
 };
 
 /// A network: a graph, the table of its tensors, and the module tree that an export rebuilds.
@@ -75,8 +78,8 @@ class Model {
 
 struct ImportOptions {
   int batch_dim = 0;
-  uint64_t seed = 0;         ///< for random example inputs
-  bool probe_sizes = true;   ///< run a second batch size and a second height and width
+  uint64_t seed = 0;        ///< for random example inputs
+  bool probe_sizes = true;  ///< run a second batch size and a second height and width
 };
 
 /// Reads a TorchScript file and interprets it once on random inputs of the given shapes.
