@@ -144,7 +144,7 @@ class Rules {
  public:
   /// A later rule for the same kind replaces the earlier one.
   void add(const std::string& kind, Rule rule) { rules_[kind] = std::move(rule); }
-  void add(const std::vector<std::string>& kinds, const Rule& rule) {
+  void add_all(const std::vector<std::string>& kinds, const Rule& rule) {
     for (const auto& kind : kinds) rules_[kind] = rule;
   }
   const Rule* find(const std::string& kind) const;
