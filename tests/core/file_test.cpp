@@ -1,0 +1,64 @@
+#include <cpd/core/error.h>
+#include <cpd/core/file.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+
+namespace cpd {
+namespace {
+
+class File : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) /
+              testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::ptrdiff_t files() const {
+    return std::distance(std::filesystem::directory_iterator(folder_), {});
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(File, IsWrittenAndReadAgain) {
+  const std::string bytes("a\0b\n", 4);
+  write_file(path("x"), bytes);
+  EXPECT_EQ(read_file(path("x")), bytes);
+  write_file(path("x"), "shorter");
+  EXPECT_EQ(read_file(path("x")), "shorter");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(File, StaysAsItWasWhenThereIsNoRoom) {
+  write_file(path("x"), "old");
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{1000, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(write_file(path("x"), std::string(5000, 'n')), Error);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(read_file(path("x")), "old");
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(File, ErrorsNameThePath) {
+  try {
+    write_file(path("missing/x"), "");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("missing/x: cannot be written"), std::string::npos);
+  }
+  EXPECT_THROW(read_file(path("none")), Error);
+  EXPECT_THROW(read_file(folder_.string()), Error);
+}
+
+}  // namespace
+}  // namespace cpd
