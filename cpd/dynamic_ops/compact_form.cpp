@@ -15,20 +15,28 @@ CompactForm::CompactForm(const Model& model, const Combing& combing, const Keep&
                          const Rules& rules)
     : model_(&model),
       compaction_(compact(model, combing, keep, rules)),
-      execution_(compaction_.graph),
-      bound_versions_(model.parameters.size(), 0) {}
+      execution_(compaction_.graph) {
+  for (const Op& op : compaction_.graph.ops) {
+    for (const char* name : {"running_mean", "running_var"}) {
+      const bool written = op.find(name) != nullptr && op.has(name) &&
+                           compaction_.gathers.count(op.tensor(name)) > 0;
+      if (written) statistics_.insert(op.tensor(name));
+    }
+  }
+}
 
 void CompactForm::bind(Tensors& values) {
-  for (size_t i = 0; i < model_->parameters.size(); ++i) {
-    const auto& parameter = model_->parameters[i];
+  for (const auto& parameter : model_->parameters) {
     if (parameter.value < 0) continue;
     auto& slot = values[static_cast<size_t>(parameter.value)];
     slot = parameter.tensor;
     const auto* how = gather_of(compaction_, parameter.value);
     if (how == nullptr) continue;
-    slot = slices_.get({parameter.value, {}}, parameter.tensor,
-                       [&](const at::Tensor& full) { return gather(full, *how); });
-    if (!slot.is_inference()) bound_versions_[i] = static_cast<int64_t>(slot._version());
+    const auto slice = [&](const at::Tensor& full) { return gather(full, *how); };
+    // Running statistics change without a new version.
+    slot = statistics_.count(parameter.value) > 0
+               ? slice(parameter.tensor)
+               : slices_.get({parameter.value, {}}, parameter.tensor, slice);
   }
   for (const auto& [value, tensor] : compaction_.constants) {
     values[static_cast<size_t>(value)] = tensor;
@@ -42,18 +50,11 @@ void CompactForm::bind_constant(ValueId value, Tensors& values) const {
 
 void CompactForm::write_back(const Tensors& values) const {
   const c10::AutoGradMode no_grad(false);
-  for (size_t i = 0; i < model_->parameters.size(); ++i) {
-    const auto& parameter = model_->parameters[i];
-    const auto* how = parameter.role == ParameterRole::kBuffer && parameter.value >= 0
-                          ? gather_of(compaction_, parameter.value)
-                          : nullptr;
-    if (how == nullptr) continue;
-    const auto& slice = values[static_cast<size_t>(parameter.value)];
-    if (slice.is_inference() || static_cast<int64_t>(slice._version()) == bound_versions_[i]) {
-      continue;
-    }
-    auto full = parameter.tensor;
-    full.copy_(scatter(full, slice, *how));
+  for (const ValueId value : statistics_) {
+    // The alias keeps the version: the full buffer may be saved for a backward pass that does not
+    // need its values.
+    auto full = model_->parameter(value).tensor.variable_data();
+    full.copy_(scatter(full, values[static_cast<size_t>(value)], compaction_.gathers.at(value)));
   }
 }
 

@@ -5,7 +5,7 @@
 #include <cpd/model/execution.h>
 #include <cpd/model/model.h>
 
-#include <vector>
+#include <set>
 
 namespace cpd {
 
@@ -24,7 +24,7 @@ class CompactForm {
   void bind(Tensors& values);
   /// Puts one of them there, if `value` is a constant of the compact graph.
   void bind_constant(ValueId value, Tensors& values) const;
-  /// Carries what a training run has written into sliced buffers over to the full ones.
+  /// Carries what a training run has written into sliced running statistics over to the full ones.
   void write_back(const Tensors& values) const;
   /// Forgets slices that were kept for inference.
   void forget() { slices_.clear(); }
@@ -34,7 +34,7 @@ class CompactForm {
   Compaction compaction_;
   Execution execution_;
   DerivedTensors slices_;
-  std::vector<int64_t> bound_versions_;  ///< of the sliced buffers, by position in the table
+  std::set<ValueId> statistics_;  ///< running statistics that are cut
 };
 
 /// The compact network as a model of its own: every parameter sliced and copied, names kept.

@@ -36,7 +36,8 @@ bool all_equal(const std::vector<int64_t>& numbers, int64_t number) {
 
 /// Names of the two factors of a matrix product.
 std::array<std::string, 2> factors_of(const Op& op) {
-  static const std::array<std::array<const char*, 2>, 6> kNames{{{"mat1", "mat2"},
+  static const std::array<std::array<const char*, 2>, 7> kNames{{{"mat1", "mat2"},
+                                                                 {"mat", "vec"},
                                                                  {"batch1", "batch2"},
                                                                  {"self", "other"},
                                                                  {"self", "mat2"},

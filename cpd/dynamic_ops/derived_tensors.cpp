@@ -1,4 +1,5 @@
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <cpd/dynamic_ops/derived_tensors.h>
 
 namespace cpd {
@@ -6,7 +7,8 @@ namespace cpd {
 at::Tensor DerivedTensors::get(const Key& key, const at::Tensor& source,
                                const std::function<at::Tensor(const at::Tensor&)>& derive) {
   const bool recorded = c10::GradMode::is_enabled() && source.requires_grad();
-  if (recorded || source.is_inference()) {
+  // Tensors made in inference mode have no version and cannot be used outside of it.
+  if (recorded || source.is_inference() || c10::InferenceMode::is_enabled()) {
     kept_.erase(key);
     return derive(source);
   }

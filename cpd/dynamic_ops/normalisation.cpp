@@ -25,7 +25,9 @@ class StatisticsGuard {
   void restore() {
     const c10::AutoGradMode no_grad(false);
     for (const auto& [id, before] : before_) {
-      auto statistics = run_.value(id);
+      // An alias with a version of its own: the backward pass has saved these tensors, but does not
+      // need their values.
+      auto statistics = run_.value(id).variable_data();
       statistics.copy_(at::where(run_.masks().mask(statistics, id, {0}), statistics, before));
     }
   }

@@ -6,140 +6,44 @@
 namespace cpd {
 namespace {
 
+// clang-format off
 /// Finite operands give finite results and gradients, each position by itself.
-const std::vector<std::string>& elementwise_kinds() {
-  static const std::vector<std::string> kinds = {"aten::abs",
-                                                 "aten::add",
-                                                 "aten::addcmul",
-                                                 "aten::alias",
-                                                 "aten::atan",
-                                                 "aten::bernoulli",
-                                                 "aten::bitwise_and",
-                                                 "aten::bitwise_not",
-                                                 "aten::bitwise_or",
-                                                 "aten::ceil",
-                                                 "aten::celu",
-                                                 "aten::clamp",
-                                                 "aten::clamp_max",
-                                                 "aten::clamp_min",
-                                                 "aten::clip",
-                                                 "aten::clone",
-                                                 "aten::contiguous",
-                                                 "aten::copy",
-                                                 "aten::cos",
-                                                 "aten::detach",
-                                                 "aten::dropout",
-                                                 "aten::dropout1d",
-                                                 "aten::dropout2d",
-                                                 "aten::dropout3d",
-                                                 "aten::elu",
-                                                 "aten::eq",
-                                                 "aten::erf",
-                                                 "aten::feature_dropout",
-                                                 "aten::alpha_dropout",
-                                                 "aten::floor",
-                                                 "aten::ge",
-                                                 "aten::gelu",
-                                                 "aten::glu",
-                                                 "aten::gt",
-                                                 "aten::hardshrink",
-                                                 "aten::hardsigmoid",
-                                                 "aten::hardswish",
-                                                 "aten::hardtanh",
-                                                 "aten::leaky_relu",
-                                                 "aten::le",
-                                                 "aten::lerp",
-                                                 "aten::log_sigmoid",
-                                                 "aten::logical_and",
-                                                 "aten::logical_not",
-                                                 "aten::logical_or",
-                                                 "aten::lt",
-                                                 "aten::masked_fill",
-                                                 "aten::maximum",
-                                                 "aten::minimum",
-                                                 "aten::mish",
-                                                 "aten::mul",
-                                                 "aten::ne",
-                                                 "aten::neg",
-                                                 "aten::relu",
-                                                 "aten::relu6",
-                                                 "aten::round",
-                                                 "aten::rsub",
-                                                 "aten::selu",
-                                                 "aten::sigmoid",
-                                                 "aten::sign",
-                                                 "aten::silu",
-                                                 "aten::sin",
-                                                 "aten::softplus",
-                                                 "aten::softshrink",
-                                                 "aten::square",
-                                                 "aten::sub",
-                                                 "aten::tanh",
-                                                 "aten::threshold",
-                                                 "aten::to",
-                                                 "aten::_to_copy",
-                                                 "aten::trunc",
-                                                 "aten::type_as",
-                                                 "aten::where"};
-  return kinds;
-}
+const char* const kElementwise[] = {
+    "__and__", "__or__", "__xor__", "_prelu_kernel", "_to_copy", "abs", "add", "addcmul", "alias",
+    "alpha_dropout", "asinh", "atan", "bernoulli", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clip", "clone", "contiguous",
+    "copy", "cos", "deg2rad", "detach", "double", "dropout", "elu", "eq", "erf", "erfc", "expand_as",
+    "feature_alpha_dropout", "feature_dropout", "float", "floor", "fmax", "fmin", "ge", "gelu", "ger",
+    "glu", "greater", "gt", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "heaviside",
+    "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "less", "log_sigmoid", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mish",
+    "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "outer", "positive",
+    "rad2deg", "relu", "relu6", "round", "rrelu", "rsub", "selu", "sgn", "sigmoid", "sign", "silu",
+    "sin", "sinc", "softplus", "softshrink", "square", "sub", "subtract", "tanh", "tanhshrink",
+    "threshold", "to", "trunc", "type_as", "where"};
 
 /// Elementwise, but with a singular point somewhere.
-const std::vector<std::string>& guarded_kinds() {
-  static const std::vector<std::string> kinds = {
-      "aten::acos",  "aten::asin",       "aten::atanh", "aten::div",        "aten::exp",
-      "aten::expm1", "aten::exp2",       "aten::log",   "aten::log10",      "aten::log1p",
-      "aten::log2",  "aten::logit",      "aten::pow",   "aten::reciprocal", "aten::rsqrt",
-      "aten::sqrt",  "aten::true_divide"};
-  return kinds;
-}
+const char* const kGuarded[] = {
+    "acos", "addcdiv", "asin", "atanh", "div", "divide", "exp", "exp2", "expm1", "log", "log10",
+    "log1p", "log2", "logit", "pow", "reciprocal", "rsqrt", "sqrt", "true_divide"};
 
-/// Work along dimensions that cannot be cut; the others pass.
-const std::vector<std::string>& passing_kinds() {
-  static const std::vector<std::string> kinds = {"aten::_softmax",
-                                                 "aten::adaptive_avg_pool1d",
-                                                 "aten::adaptive_avg_pool2d",
-                                                 "aten::adaptive_avg_pool3d",
-                                                 "aten::adaptive_max_pool1d",
-                                                 "aten::adaptive_max_pool2d",
-                                                 "aten::adaptive_max_pool3d",
-                                                 "aten::argmax",
-                                                 "aten::argmin",
-                                                 "aten::argsort",
-                                                 "aten::avg_pool1d",
-                                                 "aten::avg_pool2d",
-                                                 "aten::avg_pool3d",
-                                                 "aten::cummax",
-                                                 "aten::cumsum",
-                                                 "aten::empty_like",
-                                                 "aten::full_like",
-                                                 "aten::log_softmax",
-                                                 "aten::max_pool1d",
-                                                 "aten::max_pool2d",
-                                                 "aten::max_pool2d_with_indices",
-                                                 "aten::max_pool3d",
-                                                 "aten::new_empty",
-                                                 "aten::new_full",
-                                                 "aten::new_ones",
-                                                 "aten::new_zeros",
-                                                 "aten::ones_like",
-                                                 "aten::reflection_pad1d",
-                                                 "aten::reflection_pad2d",
-                                                 "aten::reflection_pad3d",
-                                                 "aten::replication_pad1d",
-                                                 "aten::replication_pad2d",
-                                                 "aten::replication_pad3d",
-                                                 "aten::softmax",
-                                                 "aten::sort",
-                                                 "aten::topk",
-                                                 "aten::upsample_bicubic2d",
-                                                 "aten::upsample_bilinear2d",
-                                                 "aten::upsample_linear1d",
-                                                 "aten::upsample_nearest1d",
-                                                 "aten::upsample_nearest2d",
-                                                 "aten::upsample_nearest3d",
-                                                 "aten::upsample_trilinear3d",
-                                                 "aten::zeros_like"};
+/// Work along dimensions that cannot be cut; the others pass. Or take nothing but a shape.
+const char* const kPassing[] = {
+    "_softmax", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "argmax", "argmin",
+    "argsort", "avg_pool1d", "avg_pool2d", "avg_pool3d", "cummax", "cumsum", "empty_like",
+    "full_like", "log_softmax", "max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
+    "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "reflection_pad1d",
+    "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d",
+    "replication_pad3d", "softmax", "sort", "topk", "upsample_bicubic2d", "upsample_bilinear2d",
+    "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+    "upsample_trilinear3d", "zeros_like"};
+// clang-format on
+
+template <size_t N>
+std::vector<std::string> kinds_of(const char* const (&names)[N]) {
+  std::vector<std::string> kinds;
+  for (const char* name : names) kinds.push_back(std::string("aten::") + name);
   return kinds;
 }
 
@@ -162,10 +66,12 @@ DynamicOpTable default_dynamic_ops() {
        "aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d"},
       dynamic_op_factory<DynamicConv>());
   table.add("aten::linear", dynamic_op_factory<DynamicLinear>());
-  table.add_all({"aten::matmul", "aten::mm", "aten::bmm", "aten::mv", "aten::dot", "aten::addmm",
-                 "aten::baddbmm", "aten::addbmm"},
-                dynamic_op_factory<DynamicMatmul>());
-  table.add_all({"aten::einsum", "aten::bilinear"}, dynamic_op_factory<DynamicEinsum>());
+  table.add_all(
+      {"aten::matmul", "aten::linalg_matmul", "aten::mm", "aten::bmm", "aten::mv", "aten::dot",
+       "aten::vdot", "aten::addmm", "aten::addmv", "aten::baddbmm", "aten::addbmm"},
+      dynamic_op_factory<DynamicMatmul>());
+  table.add_all({"aten::einsum", "aten::bilinear", "aten::tensordot"},
+                dynamic_op_factory<DynamicEinsum>());
   table.add("aten::scaled_dot_product_attention", dynamic_op_factory<DynamicAttention>());
   table.add("aten::batch_norm", dynamic_op_factory<DynamicBatchNorm>());
   table.add("aten::layer_norm", dynamic_op_factory<DynamicLayerNorm>());
@@ -174,9 +80,9 @@ DynamicOpTable default_dynamic_ops() {
   table.add("aten::prelu", dynamic_op_factory<DynamicPReLU>());
   table.add("aten::embedding", dynamic_op_factory<DynamicEmbedding>());
   table.add_all({"aten::sum", "aten::mean"}, dynamic_op_factory<DynamicReduction>());
-  table.add_all(guarded_kinds(), dynamic_op_factory<GuardedOp>());
-  table.add_all(elementwise_kinds(), dynamic_op_factory<PassThroughOp>());
-  table.add_all(passing_kinds(), dynamic_op_factory<PassThroughOp>());
+  table.add_all(kinds_of(kGuarded), dynamic_op_factory<GuardedOp>());
+  table.add_all(kinds_of(kElementwise), dynamic_op_factory<PassThroughOp>());
+  table.add_all(kinds_of(kPassing), dynamic_op_factory<PassThroughOp>());
   return table;
 }
 
