@@ -1,0 +1,107 @@
+#include <cpd/zoo/network.h>
+#include <gtest/gtest.h>
+
+#include "fixture.h"
+
+namespace cpd {
+namespace {
+
+using testing::error_of;
+using testing::half_of;
+
+std::shared_ptr<ZooNetwork> network_of(const std::string& name) {
+  auto network = make_network({name, 5, 3, 32, 32}, 1);
+  network->to(torch::kDouble);
+  randomise_statistics(*network, 2);
+  network->eval();
+  return network;
+}
+
+at::Tensor images(int64_t batch) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{4});
+  return torch::randn({batch, 3, 32, 32}, generator, torch::kDouble);
+}
+
+DynamicModel dynamic_model_of(const std::shared_ptr<ZooNetwork>& network) {
+  auto model = std::make_shared<const Model>(trace_model(network, {images(2)}));
+  auto combing = std::make_shared<const Combing>(comb(*model));
+  return DynamicModel(model, combing);
+}
+
+at::Tensor loss_of(const at::Tensor& output) {
+  return (output * torch::linspace(0.5, 1.5, output.numel(), output.options()).view_as(output))
+      .sum();
+}
+
+bool draws_numbers(const Model& model) {
+  const auto& ops = model.graph.ops;
+  return std::any_of(ops.begin(), ops.end(),
+                     [](const Op& op) { return op.kind.find("dropout") != std::string::npos; });
+}
+
+class EveryZooNetwork : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(EveryZooNetwork, RunsAsTheOriginalWithEverythingKept) {
+  const auto network = network_of(GetParam());
+  const auto twin = network_of(GetParam());
+  auto dynamic = dynamic_model_of(twin);
+  for (const bool training : {false, true}) {
+    SCOPED_TRACE(training ? "training" : "evaluation");
+    network->train(training);
+    dynamic.train(training);
+    torch::manual_seed(5);
+    const auto expected = network->forward(images(3));
+    loss_of(expected).backward();
+    torch::manual_seed(5);
+    const auto output = dynamic.forward(images(3));
+    loss_of(output).backward();
+    EXPECT_TRUE(output.equal(expected)) << error_of(output, expected);
+    for (const auto& item : network->named_parameters()) {
+      const auto& other = twin->named_parameters()[item.key()];
+      ASSERT_EQ(item.value().grad().defined(), other.grad().defined()) << item.key();
+      if (item.value().grad().defined()) {
+        EXPECT_TRUE(item.value().grad().equal(other.grad())) << item.key();
+      }
+    }
+    for (const auto& item : network->named_buffers()) {
+      EXPECT_TRUE(item.value().equal(twin->named_buffers()[item.key()])) << item.key();
+    }
+  }
+}
+
+TEST_P(EveryZooNetwork, MaskedEqualsCompact) {
+  for (const bool training : {false, true}) {
+    SCOPED_TRACE(training ? "training" : "evaluation");
+    const std::vector<std::shared_ptr<ZooNetwork>> networks = {network_of(GetParam()),
+                                                               network_of(GetParam())};
+    std::vector<at::Tensor> outputs;
+    for (const auto& network : networks) {
+      auto dynamic = dynamic_model_of(network);
+      // Full and cut widths draw different numbers.
+      if (training && draws_numbers(dynamic.model())) return;
+      dynamic.set_keep(half_of(dynamic.combing(), 7));
+      dynamic.set_mode(outputs.empty() ? RunMode::kMasked : RunMode::kCompact);
+      dynamic.train(training);
+      outputs.push_back(dynamic.forward(images(4)));
+      loss_of(outputs.back()).backward();
+    }
+    EXPECT_LE(error_of(outputs[0], outputs[1]), 1e-9);
+    const auto compact = networks[1]->named_parameters();
+    for (const auto& item : networks[0]->named_parameters()) {
+      const auto& other = compact[item.key()].grad();
+      ASSERT_EQ(item.value().grad().defined(), other.defined()) << item.key();
+      if (!other.defined()) continue;
+      EXPECT_LE(error_of(item.value().grad(), other), 1e-7) << item.key();
+    }
+    const auto buffers = networks[1]->named_buffers();
+    for (const auto& item : networks[0]->named_buffers()) {
+      EXPECT_LE(error_of(item.value(), buffers[item.key()]), 1e-9) << item.key();
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, EveryZooNetwork, ::testing::ValuesIn(network_names()),
+                         [](const auto& name) { return name.param; });
+
+}  // namespace
+}  // namespace cpd
