@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cpd/model/model.h>
+
+#include <functional>
+
+namespace cpd {
+
+/// Runs the network that a model was made of.
+using Original = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
+
+/// The largest relative difference at which the graph counts as equal to its original.
+double accepted_difference(const std::vector<at::Tensor>& outputs);
+
+/// Compares the model's graph with the original on the example inputs (throws cpd::Error if they
+/// differ), on a second batch size and on another height and width. Fills `Model::free`, and turns
+/// sizes that nothing can change into constants.
+void probe_sizes(Model& model, const Original& original, const ImportOptions& options);
+
+}  // namespace cpd
