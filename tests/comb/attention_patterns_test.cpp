@@ -1,0 +1,289 @@
+#include "pattern.h"
+
+namespace cpd::testing {
+namespace {
+
+class AttentionPattern : public Pattern {};
+
+/// Four heads of six over sequences of 5 tokens of width 10. `projections` makes q, k and v of
+/// [batch, heads, tokens, width of a head]; the rest is attention and an output projection.
+Network attention(const std::string& name, const std::string& projections, const std::string& units,
+                  std::vector<Weight> weights, const std::string& middle = "") {
+  Network network;
+  network.name = name;
+  network.weights = std::move(weights);
+  network.weights.push_back({"out", {7, 24}});
+  network.source = "def forward(self, x):\n    b, n, c = x.shape\n" + projections + middle +
+                   "    w = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * 0.4, -1)\n"
+                   "    y = torch.matmul(w, v).transpose(1, 2).reshape([b, n, 24])\n"
+                   "    return torch.linear(y, self.out)\n";
+  network.inputs = {{2, 5, 10}};
+  network.units = units;
+  return network;
+}
+
+const char* const kThreeLinears =
+    "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
+    "    k = torch.linear(x, self.wk).view([b, n, 4, 6]).transpose(1, 2)\n"
+    "    v = torch.linear(x, self.wv, self.bv).view([b, n, 4, 6]).transpose(1, 2)\n";
+
+std::vector<Weight> three_linears() {
+  return {{"wq", {24, 10}}, {"wk", {24, 10}}, {"wv", {24, 10}}, {"bv", {24}}};
+}
+
+std::vector<Weight> with(std::vector<Weight> weights, const std::vector<Weight>& more) {
+  weights.insert(weights.end(), more.begin(), more.end());
+  return weights;
+}
+
+std::vector<Weight> fused() { return {{"qkv", {72, 10}}, {"bias", {72}}}; }
+
+const char* const kFree = "columns 6 x4 exact; columns 6 x4 operand; rows 4 exact";
+
+std::vector<Network> projections() {
+  return {
+      attention("three_linears", kThreeLinears, kFree, three_linears()),
+      attention("chunked",
+                "    a, e, f = torch.chunk(torch.linear(x, self.qkv, self.bias), 3, -1)\n"
+                "    q = a.view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    k = e.view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    v = f.view([b, n, 4, 6]).transpose(1, 2)\n",
+                kFree, fused()),
+      attention("heads_of_three_parts",
+                "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 4, 18]).transpose(1, 2)\n"
+                "    q, k, v = torch.split(y, [6, 6, 6], -1)\n",
+                kFree, fused()),
+      attention("fused_three_heads_width",
+                "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 3, 4, 6])\n"
+                "    q, k, v = y.permute([2, 0, 3, 1, 4]).unbind(0)\n",
+                "columns 6 x8 operand; rows 4 exact", fused()),
+      attention("fused_heads_three_width",
+                "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 4, 3, 6])\n"
+                "    q, k, v = y.permute([3, 0, 2, 1, 4]).unbind(0)\n",
+                "columns 6 x8 operand; rows 4 exact", fused()),
+      attention("fused_three_then_heads",
+                "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 3, 24])\n"
+                "    q = y.select(2, 0).view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    k = y.select(2, 1).view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    v = y.select(2, 2).view([b, n, 4, 6]).transpose(1, 2)\n",
+                "columns 6 x8 operand; rows 4 exact", fused()),
+      attention("heads_innermost",
+                "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 6, 3, 4])\n"
+                "    q, k, v = y.permute([3, 0, 4, 1, 2]).unbind(0)\n",
+                "", fused()),
+      attention("relative_positions", kThreeLinears, kFree,
+                with(three_linears(),
+                     {{"table", {9, 4}}, indices("index", {4, 3, 2, 1, 0, 5, 4, 3, 2, 1, 6, 5, 4,
+                                                           3, 2, 7, 6, 5, 4, 3, 8, 7, 6, 5, 4})}),
+                "    r = self.table[self.index].view([5, 5, 4]).permute([2, 0, 1]).unsqueeze(0)\n"
+                "    q = q + r.sum() * 0.0\n"),
+      attention("temperature", kThreeLinears, kFree,
+                with(three_linears(), {{"temperature", {4, 1, 1}}}),
+                "    q = q * self.temperature\n"),
+      attention("norm_of_heads", kThreeLinears,
+                "columns 6 statistics; columns 6 x4 exact; rows 4 exact",
+                with(three_linears(), {{"qn", {6}}, {"qb", {6}}, {"kn", {6}}, {"kb", {6}}}),
+                "    q = torch.layer_norm(q, [6], self.qn, self.qb)\n"
+                "    k = torch.layer_norm(k, [6], self.kn, self.kb)\n"),
+      attention(
+          "rotary_halves", kThreeLinears, "columns 3 operand; columns 6 x4 exact; rows 4 exact",
+          with(three_linears(), {buffer("cos", {5, 6}), buffer("sin", {5, 6})}),
+          "    q = q * self.cos + torch.cat([-q[:, :, :, 3:], q[:, :, :, :3]], -1) * self.sin\n"
+          "    k = k * self.cos + torch.cat([-k[:, :, :, 3:], k[:, :, :, :3]], -1) * self.sin\n"),
+      attention("batch_and_heads_merged",
+                "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2).reshape([b * "
+                "4, n, 6])\n"
+                "    k = torch.linear(x, self.wk).view([b, n, 4, 6]).transpose(1, 2).reshape([b * "
+                "4, n, 6])\n"
+                "    v = torch.linear(x, self.wv, self.bv).view([b, n, 4, 6]).transpose(1, "
+                "2).reshape([b * 4, n, 6])\n"
+                "    q = q.view([b, 4, n, 6])\n"
+                "    k = k.view([b, 4, n, 6])\n"
+                "    v = v.view([b, 4, n, 6])\n",
+                kFree, three_linears()),
+      attention("multi_query",
+                "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    k = torch.linear(x, self.wk).unsqueeze(1)\n"
+                "    v = torch.linear(x, self.wv).unsqueeze(1)\n",
+                "", {{"wq", {24, 10}}, {"wk", {6, 10}}, {"wv", {6, 10}}}),
+      attention("grouped_query_by_expand",
+                "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    k = torch.linear(x, self.wk).view([b, n, 2, 6]).transpose(1, 2)\n"
+                "    v = torch.linear(x, self.wv).view([b, n, 2, 6]).transpose(1, 2)\n"
+                "    k = k.unsqueeze(2).expand([-1, -1, 2, -1, -1]).reshape([b, 4, n, 6])\n"
+                "    v = v.unsqueeze(2).expand([-1, -1, 2, -1, -1]).reshape([b, 4, n, 6])\n",
+                "columns 6 x2 exact; columns 6 x2 operand; rows 2 exact; rows 2 x2 exact",
+                {{"wq", {24, 10}}, {"wk", {12, 10}}, {"wv", {12, 10}}}),
+      attention("grouped_query_by_interleaving",
+                "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    k = torch.linear(x, self.wk).view([b, n, 2, 6]).transpose(1, 2)\n"
+                "    v = torch.linear(x, self.wv).view([b, n, 2, 6]).transpose(1, 2)\n"
+                "    k = torch.repeat_interleave(k, 2, 1)\n"
+                "    v = torch.repeat_interleave(v, 2, 1)\n",
+                "columns 6 x2 exact; columns 6 x2 operand; rows 2 exact; rows 2 x2 exact",
+                {{"wq", {24, 10}}, {"wk", {12, 10}}, {"wv", {12, 10}}}),
+  };
+}
+
+/// The same with the one op for attention.
+Network fused_attention(const std::string& name, const std::string& projections,
+                        const std::string& call, const std::string& units,
+                        std::vector<Weight> weights) {
+  Network network;
+  network.name = name;
+  network.weights = std::move(weights);
+  network.weights.push_back({"out", {7, 24}});
+  network.source = "def forward(self, x):\n    b, n, c = x.shape\n" + projections +
+                   "    y = torch.scaled_dot_product_attention(" + call +
+                   ")\n"
+                   "    return torch.linear(y.transpose(1, 2).reshape([b, n, 24]), self.out)\n";
+  network.inputs = {{2, 5, 10}};
+  network.units = units;
+  return network;
+}
+
+const char* const kTwoKeyHeads =
+    "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
+    "    k = torch.linear(x, self.wk).view([b, n, 2, 6]).transpose(1, 2)\n"
+    "    v = torch.linear(x, self.wv).view([b, n, 2, 6]).transpose(1, 2)\n";
+
+std::vector<Network> one_op() {
+  return {
+      fused_attention("plain", kThreeLinears, "q, k, v", kFree, three_linears()),
+      fused_attention("masked", kThreeLinears, "q, k, v, self.mask", kFree,
+                      with(three_linears(), {{"mask", {4, 5, 5}}})),
+      fused_attention("grouped_query", kTwoKeyHeads,
+                      "q, k, v, None, 0.0, False, scale=None, enable_gqa=True",
+                      "columns 6 x2 exact; columns 6 x2 operand; rows 2 exact; rows 2 x2 exact",
+                      {{"wq", {24, 10}}, {"wk", {12, 10}}, {"wv", {12, 10}}}),
+  };
+}
+
+std::vector<Network> transformers() {
+  return {
+      {"swiglu",
+       {{"stem", {12, 10}},
+        {"norm", {12}},
+        {"gate", {16, 12}},
+        {"up", {16, 12}},
+        {"down", {12, 16}},
+        {"head", {5, 12}}},
+       R"(
+def forward(self, x):
+    y = torch.linear(x, self.stem)
+    z = torch.rms_norm(y, [12], self.norm)
+    z = torch.silu(torch.linear(z, self.gate)) * torch.linear(z, self.up)
+    return torch.linear(y + torch.linear(z, self.down), self.head)
+)",
+       {{2, 5, 10}},
+       "plain 12 statistics; plain 16 exact"},
+      {"linear_attention",
+       {{"wq", {24, 10}}, {"wk", {24, 10}}, {"wv", {24, 10}}, {"out", {7, 24}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    q = torch.elu(torch.linear(x, self.wq).view([b, n, 4, 6])) + 1.0
+    k = torch.elu(torch.linear(x, self.wk).view([b, n, 4, 6])) + 1.0
+    v = torch.linear(x, self.wv).view([b, n, 4, 6])
+    kv = torch.einsum("bnhd,bnhe->bhde", [k, v])
+    y = torch.einsum("bnhd,bhde->bnhe", [q, kv])
+    return torch.linear(y.reshape([b, n, 24]), self.out)
+)",
+       {{2, 5, 10}},
+       kFree},
+      {"two_views_that_nest",
+       {{"stem", {24, 10}}, {"fine", {24}}, {"coarse", {24}}, {"head", {5, 24}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    y = torch.linear(x, self.stem)
+    z = y.view([b, n, 4, 6]).softmax(1).reshape([b, n, 24]) + y.view([b, n, 8, 3]).softmax(1).reshape([b, n, 24])
+    return torch.linear(z, self.head)
+)",
+       {{2, 5, 10}},
+       ""},
+      {"positions_and_token",
+       {{"stem", {12, 10}},
+        {"token", {1, 1, 12}},
+        {"positions", {1, 6, 12}},
+        {"norm", {12}},
+        {"shift", {12}},
+        {"head", {5, 12}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    y = torch.cat([self.token.expand([b, -1, -1]), torch.linear(x, self.stem)], 1) + self.positions
+    y = torch.layer_norm(y, [12], self.norm, self.shift)
+    return torch.linear(y[:, 0], self.head)
+)",
+       {{2, 5, 10}},
+       "plain 12 statistics"},
+  };
+}
+
+std::vector<Network> recurrent() {
+  return {
+      {"lstm",
+       {{"wi", {24, 10}}, {"wh", {24, 6}}, {"bi", {24}}, {"bh", {24}}, {"head", {5, 6}}},
+       R"(
+def forward(self, x):
+    h = torch.zeros([1, x.size(0), 6], dtype=torch.float64)
+    y, a, e = torch.lstm(x, [h, h], [self.wi, self.wh, self.bi, self.bh], True, 1, 0.0, False, False, True)
+    return torch.linear(y, self.head)
+)",
+       {{2, 5, 10}},
+       "plain 6 exact"},
+      {"gru_in_two_directions",
+       {{"wi", {18, 10}},
+        {"wh", {18, 6}},
+        {"bi", {18}},
+        {"bh", {18}},
+        {"ri", {18, 10}},
+        {"rh", {18, 6}},
+        {"rbi", {18}},
+        {"rbh", {18}},
+        {"head", {5, 12}}},
+       R"(
+def forward(self, x):
+    h = torch.zeros([2, x.size(0), 6], dtype=torch.float64)
+    w = [self.wi, self.wh, self.bi, self.bh, self.ri, self.rh, self.rbi, self.rbh]
+    y, a = torch.gru(x, h, w, True, 1, 0.0, False, True, True)
+    return torch.linear(y, self.head)
+)",
+       {{2, 5, 10}},
+       "plain 6 exact"},
+      {"two_layers_of_lstm",
+       {{"stem", {8, 10}},
+        {"wi", {24, 8}},
+        {"wh", {24, 6}},
+        {"bi", {24}},
+        {"bh", {24}},
+        {"vi", {24, 6}},
+        {"vh", {24, 6}},
+        {"ci", {24}},
+        {"ch", {24}},
+        {"head", {5, 6}}},
+       R"(
+def forward(self, x):
+    h = torch.zeros([2, x.size(0), 6], dtype=torch.float64)
+    w = [self.wi, self.wh, self.bi, self.bh, self.vi, self.vh, self.ci, self.ch]
+    y, a, e = torch.lstm(torch.linear(x, self.stem), [h, h], w, True, 2, 0.0, False, False, True)
+    return torch.linear(y[:, -1], self.head)
+)",
+       {{2, 5, 10}},
+       "plain 6 exact; plain 8 exact"},
+  };
+}
+
+TEST_P(AttentionPattern, Holds) { EXPECT_EQ(check_network(GetParam()), ""); }
+
+INSTANTIATE_TEST_SUITE_P(Projections, AttentionPattern, ::testing::ValuesIn(projections()),
+                         name_of_pattern);
+INSTANTIATE_TEST_SUITE_P(OneOp, AttentionPattern, ::testing::ValuesIn(one_op()), name_of_pattern);
+INSTANTIATE_TEST_SUITE_P(Transformers, AttentionPattern, ::testing::ValuesIn(transformers()),
+                         name_of_pattern);
+INSTANTIATE_TEST_SUITE_P(Recurrent, AttentionPattern, ::testing::ValuesIn(recurrent()),
+                         name_of_pattern);
+
+}  // namespace
+}  // namespace cpd::testing
