@@ -2,11 +2,14 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/zeros.h>
 #include <cpd/comb/compaction.h>
+#include <cpd/comb/constants.h>
 #include <cpd/core/error.h>
 #include <cpd/model/execution.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <set>
 
@@ -18,6 +21,22 @@ namespace {
               "a pruned network that computes what the dense one does on the kept channels");
 }
 
+/// Visits the values of which an op's arguments read sizes.
+void for_each_size_of(const Op& op, const std::function<void(ValueId)>& visit) {
+  const auto in = [&](const Expr& expr) {
+    expr.for_each_size([&](ValueId value, int) { visit(value); });
+  };
+  for (const auto& arg : op.args) {
+    if (const auto* expr = std::get_if<Expr>(&arg.value)) in(*expr);
+    if (const auto* list = std::get_if<std::vector<Expr>>(&arg.value)) {
+      for (const auto& expr : *list) in(expr);
+    }
+  }
+}
+
+/// A tensor that has a shape and next to no memory: only its sizes are read.
+at::Tensor of_shape(const Shape& shape) { return at::zeros({}, at::kLong).expand(shape); }
+
 /// Checks one compaction; works on position numbers and keep masks, never on weights.
 class Certificate {
  public:
@@ -27,7 +46,8 @@ class Certificate {
         combing_(combing),
         compaction_(compaction),
         rules_(rules),
-        sizes_(combing, keep) {}
+        sizes_(combing, keep),
+        constants_(model) {}
 
   void check() {
     check_rectangles();
@@ -44,6 +64,7 @@ class Certificate {
   void check_meeting(const Op& op);
   void check_contraction(const Op& op);
   void same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const;
+  at::Tensor index_data(ValueId value);
   std::vector<uint8_t> mask(ValueId value, int dim) const;
   std::vector<ValueId> elementwise_operands(const Op& op) const;
 
@@ -52,6 +73,7 @@ class Certificate {
   const Compaction& compaction_;
   const Rules& rules_;
   KeptSizes sizes_;
+  ConstantValues constants_;
   std::unique_ptr<Execution> dense_run_, compact_run_;
 };
 
@@ -167,6 +189,15 @@ void Certificate::check_contraction(const Op& op) {
   }
 }
 
+/// Integers and masks that the graph holds are data of an op, not elements that it moves.
+at::Tensor Certificate::index_data(ValueId value) {
+  const DType dtype = dense_.value(value).dtype;
+  const bool index = dtype == DType::kInt64 || dtype == DType::kInt32 || dtype == DType::kBool;
+  const bool constant = dense_.value(value).kind == ValueKind::kParameter ||
+                        combing_.folded[static_cast<size_t>(value)];
+  return index && constant ? constants_(value) : at::Tensor();
+}
+
 /// op'(compact(P)) = compact(op(P)) on position numbers P of each operand in turn.
 void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
   if (!dense_run_) {
@@ -182,10 +213,23 @@ void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
     const Shape& shape = dense_.value(operand).shape;
     int64_t count = 1;
     for (int64_t extent : shape) count *= extent;
+    if (const at::Tensor data = index_data(operand); data.defined()) {
+      whole[at] = data;
+      cut[at] = gather(data, gather_of(dense_, combing_, sizes_, operand));
+      continue;
+    }
     whole[at] = at::arange(base, base + count, at::kLong).view(shape);
     cut[at] = gather(whole[at], gather_of(dense_, combing_, sizes_, operand));
     base += count;
   }
+  for_each_size_of(dense, [&](ValueId value) {
+    const auto at = static_cast<size_t>(value);
+    if (!whole[at].defined()) whole[at] = of_shape(dense_.value(value).shape);
+  });
+  for_each_size_of(op, [&](ValueId value) {
+    const auto at = static_cast<size_t>(value);
+    if (!cut[at].defined()) cut[at] = of_shape(compaction_.graph.value(value).shape);
+  });
   for (const auto& [value, tensor] : compaction_.constants)
     cut[static_cast<size_t>(value)] = tensor;
   try {

@@ -465,6 +465,13 @@ UnitKind kind_of(const ChannelGroup& group, PrimitiveKind kind) {
   return group.blocks.size() > 1 ? UnitKind::kColumns : UnitKind::kPlain;
 }
 
+/// Copies that a layer writes: query heads of a group, or channels that met repeated ones.
+UnitKind kind_of_written_copies(const ChannelGroup& group, const Member& writer) {
+  const size_t channels = group.blocks.size() * static_cast<size_t>(group.of);
+  if (writer.entries.size() > channels) return UnitKind::kRows;
+  return group.blocks.size() > 1 ? UnitKind::kColumns : UnitKind::kPlain;
+}
+
 std::vector<ChannelGroup> Grouping::make_groups(Combing& combing) {
   std::map<int, std::vector<std::vector<int>>> families;
   for (size_t b = 0; b < blocks_.size(); ++b) families[family_[b]].push_back(blocks_[b]);
@@ -532,6 +539,9 @@ void name_groups(Combing& combing, const Model& model) {
       if (first == nullptr || (first->role != Role::kWriter && member.role == Role::kWriter)) {
         first = &member;
       }
+    }
+    if (group.kind == UnitKind::kCopies && first != nullptr && first->role == Role::kWriter) {
+      group.kind = kind_of_written_copies(group, *first);
     }
     for (const auto& layer : outputs) inputs.erase(layer);
     group.outputs = static_cast<int>(outputs.size());

@@ -8,13 +8,15 @@ class AttentionPattern : public Pattern {};
 /// Four heads of six over sequences of 5 tokens of width 10. `projections` makes q, k and v of
 /// [batch, heads, tokens, width of a head]; the rest is attention and an output projection.
 Network attention(const std::string& name, const std::string& projections, const std::string& units,
-                  std::vector<Weight> weights, const std::string& middle = "") {
+                  std::vector<Weight> weights, const std::string& middle = "",
+                  const std::string& logits = "") {
   Network network;
   network.name = name;
   network.weights = std::move(weights);
   network.weights.push_back({"out", {7, 24}});
   network.source = "def forward(self, x):\n    b, n, c = x.shape\n" + projections + middle +
-                   "    w = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * 0.4, -1)\n"
+                   "    w = torch.matmul(q, k.transpose(-2, -1)) * 0.4\n" + logits +
+                   "    w = torch.softmax(w, -1)\n"
                    "    y = torch.matmul(w, v).transpose(1, 2).reshape([b, n, 24])\n"
                    "    return torch.linear(y, self.out)\n";
   network.inputs = {{2, 5, 10}};
@@ -70,23 +72,62 @@ std::vector<Network> projections() {
       attention("heads_innermost",
                 "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 6, 3, 4])\n"
                 "    q, k, v = y.permute([3, 0, 4, 1, 2]).unbind(0)\n",
-                "", fused()),
+                "plain 4 exact; rows 6 operand", fused()),
       attention("relative_positions", kThreeLinears, kFree,
                 with(three_linears(),
                      {{"table", {9, 4}}, indices("index", {4, 3, 2, 1, 0, 5, 4, 3, 2, 1, 6, 5, 4,
                                                            3, 2, 7, 6, 5, 4, 3, 8, 7, 6, 5, 4})}),
-                "    r = self.table[self.index].view([5, 5, 4]).permute([2, 0, 1]).unsqueeze(0)\n"
-                "    q = q + r.sum() * 0.0\n"),
+                "",
+                "    r = self.table[self.index].view([5, 5, 4]).permute([2, 0, 1])\n"
+                "    w = w + r.unsqueeze(0)\n"),
+      attention("talking_heads", kThreeLinears,
+                "columns 6 x4 exact; columns 6 x4 operand; rows 4 exact; rows 4 exact",
+                with(three_linears(), {{"mix", {4, 4}}}), "",
+                "    w = torch.einsum(\"bhqk,gh->bgqk\", [w, self.mix])\n"),
+      attention("rotary_pairs", kThreeLinears, "columns 6 x4 exact; rows 3 operand; rows 4 exact",
+                with(three_linears(), {buffer("cos", {5, 3, 1}), buffer("sin", {5, 3, 1})}),
+                "    p = q.reshape([b, 4, n, 3, 2])\n"
+                "    e, o = p.unbind(-1)\n"
+                "    q = (p * self.cos + torch.stack([-o, e], -1) * self.sin).flatten(3)\n"
+                "    p = k.reshape([b, 4, n, 3, 2])\n"
+                "    e, o = p.unbind(-1)\n"
+                "    k = (p * self.cos + torch.stack([-o, e], -1) * self.sin).flatten(3)\n"),
+      attention(
+          "rotary_on_a_part", kThreeLinears,
+          "columns 4 x4 operand; columns 6 x4 exact; rows 4 exact",
+          with(three_linears(), {buffer("cos", {5, 2}), buffer("sin", {5, 2})}),
+          "    r = q[:, :, :, :2]\n"
+          "    r = r * self.cos + torch.cat([-r[:, :, :, 1:], r[:, :, :, :1]], -1) * self.sin\n"
+          "    q = torch.cat([r, q[:, :, :, 2:]], -1)\n"
+          "    r = k[:, :, :, :2]\n"
+          "    r = r * self.cos + torch.cat([-r[:, :, :, 1:], r[:, :, :, :1]], -1) * self.sin\n"
+          "    k = torch.cat([r, k[:, :, :, 2:]], -1)\n"),
+      attention(
+          "fused_rotary",
+          "    y = torch.linear(x, self.qkv, self.bias).view([b, n, 3, 4, 6])\n"
+          "    q, k, v = y.permute([2, 0, 3, 1, 4]).unbind(0)\n",
+          "columns 3 x5 operand; rows 4 exact",
+          with(fused(), {buffer("cos", {5, 6}), buffer("sin", {5, 6})}),
+          "    q = q * self.cos + torch.cat([-q[:, :, :, 3:], q[:, :, :, :3]], -1) * self.sin\n"
+          "    k = k * self.cos + torch.cat([-k[:, :, :, 3:], k[:, :, :, :3]], -1) * self.sin\n"),
+      attention("norm_of_the_whole_width",
+                "    q = torch.layer_norm(torch.linear(x, self.wq), [24], self.qn, self.qb)\n"
+                "    q = q.view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    k = torch.layer_norm(torch.linear(x, self.wk), [24], self.kn, self.kb)\n"
+                "    k = k.view([b, n, 4, 6]).transpose(1, 2)\n"
+                "    v = torch.linear(x, self.wv, self.bv).view([b, n, 4, 6]).transpose(1, 2)\n",
+                "columns 6 x4 exact; columns 6 x4 statistics; rows 4 statistics",
+                with(three_linears(), {{"qn", {24}}, {"qb", {24}}, {"kn", {24}}, {"kb", {24}}})),
       attention("temperature", kThreeLinears, kFree,
                 with(three_linears(), {{"temperature", {4, 1, 1}}}),
                 "    q = q * self.temperature\n"),
       attention("norm_of_heads", kThreeLinears,
-                "columns 6 statistics; columns 6 x4 exact; rows 4 exact",
+                "columns 6 x4 exact; plain 6 statistics; rows 4 exact",
                 with(three_linears(), {{"qn", {6}}, {"qb", {6}}, {"kn", {6}}, {"kb", {6}}}),
                 "    q = torch.layer_norm(q, [6], self.qn, self.qb)\n"
                 "    k = torch.layer_norm(k, [6], self.kn, self.kb)\n"),
       attention(
-          "rotary_halves", kThreeLinears, "columns 3 operand; columns 6 x4 exact; rows 4 exact",
+          "rotary_halves", kThreeLinears, "columns 6 x4 exact; plain 3 operand; rows 4 exact",
           with(three_linears(), {buffer("cos", {5, 6}), buffer("sin", {5, 6})}),
           "    q = q * self.cos + torch.cat([-q[:, :, :, 3:], q[:, :, :, :3]], -1) * self.sin\n"
           "    k = k * self.cos + torch.cat([-k[:, :, :, 3:], k[:, :, :, :3]], -1) * self.sin\n"),
@@ -105,7 +146,8 @@ std::vector<Network> projections() {
                 "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
                 "    k = torch.linear(x, self.wk).unsqueeze(1)\n"
                 "    v = torch.linear(x, self.wv).unsqueeze(1)\n",
-                "", {{"wq", {24, 10}}, {"wk", {6, 10}}, {"wv", {6, 10}}}),
+                "plain 6 exact; plain 6 operand; rows 4 exact",
+                {{"wq", {24, 10}}, {"wk", {6, 10}}, {"wv", {6, 10}}}),
       attention("grouped_query_by_expand",
                 "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
                 "    k = torch.linear(x, self.wk).view([b, n, 2, 6]).transpose(1, 2)\n"
@@ -191,6 +233,20 @@ def forward(self, x):
 )",
        {{2, 5, 10}},
        kFree},
+      {"channel_attention",
+       {{"wq", {24, 10}}, {"wk", {24, 10}}, {"wv", {24, 10}}, {"out", {7, 24}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    q = torch.linear(x, self.wq).view([b, n, 4, 6]).permute([0, 2, 3, 1])
+    k = torch.linear(x, self.wk).view([b, n, 4, 6]).permute([0, 2, 3, 1])
+    v = torch.linear(x, self.wv).view([b, n, 4, 6]).permute([0, 2, 3, 1])
+    w = torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1)
+    y = torch.matmul(w, v).permute([0, 3, 1, 2]).reshape([b, n, 24])
+    return torch.linear(y, self.out)
+)",
+       {{2, 5, 10}},
+       "columns 6 x4 exact; rows 4 exact"},
       {"two_views_that_nest",
        {{"stem", {24, 10}}, {"fine", {24}}, {"coarse", {24}}, {"head", {5, 24}}},
        R"(
@@ -201,7 +257,7 @@ def forward(self, x):
     return torch.linear(z, self.head)
 )",
        {{2, 5, 10}},
-       ""},
+       "columns 3 x8 exact; rows 2 x4 exact; rows 4 exact"},
       {"positions_and_token",
        {{"stem", {12, 10}},
         {"token", {1, 1, 12}},
@@ -227,7 +283,7 @@ std::vector<Network> recurrent() {
        {{"wi", {24, 10}}, {"wh", {24, 6}}, {"bi", {24}}, {"bh", {24}}, {"head", {5, 6}}},
        R"(
 def forward(self, x):
-    h = torch.zeros([1, x.size(0), 6], dtype=torch.float64)
+    h = torch.zeros([1, x.size(0), 6], dtype=7)
     y, a, e = torch.lstm(x, [h, h], [self.wi, self.wh, self.bi, self.bh], True, 1, 0.0, False, False, True)
     return torch.linear(y, self.head)
 )",
@@ -245,7 +301,7 @@ def forward(self, x):
         {"head", {5, 12}}},
        R"(
 def forward(self, x):
-    h = torch.zeros([2, x.size(0), 6], dtype=torch.float64)
+    h = torch.zeros([2, x.size(0), 6], dtype=7)
     w = [self.wi, self.wh, self.bi, self.bh, self.ri, self.rh, self.rbi, self.rbh]
     y, a = torch.gru(x, h, w, True, 1, 0.0, False, True, True)
     return torch.linear(y, self.head)
@@ -265,7 +321,7 @@ def forward(self, x):
         {"head", {5, 6}}},
        R"(
 def forward(self, x):
-    h = torch.zeros([2, x.size(0), 6], dtype=torch.float64)
+    h = torch.zeros([2, x.size(0), 6], dtype=7)
     w = [self.wi, self.wh, self.bi, self.bh, self.vi, self.vh, self.ci, self.ch]
     y, a, e = torch.lstm(torch.linear(x, self.stem), [h, h], w, True, 2, 0.0, False, False, True)
     return torch.linear(y[:, -1], self.head)

@@ -153,7 +153,7 @@ def forward(self, x):
     return torch.conv2d(x, self.stem)
 )",
        {{2, 3, 4, 4}},
-       ""},
+       "none"},
   };
 }
 
@@ -258,7 +258,7 @@ def forward(self, x):
     return torch.conv2d(torch.cat([torch.relu(a), b], 1), self.head)
 )",
        {{2, 3, 4, 4}},
-       ""},
+       "plain 4 exact; plain 4 exact; plain 4 exact; plain 4 exact; plain 8 exact; plain 8 exact"},
       {"group_norm",
        {{"stem", {12, 3, 1, 1}}, {"scale", {12}}, {"shift", {12}}, {"head", {5, 12, 1, 1}}},
        R"(

@@ -47,7 +47,7 @@ std::vector<Network> selections() {
       after_stem("write_in_place", 12,
                  "    y = y.clone()\n"
                  "    y[:, :3] = torch.conv2d(y[:, :3], self.inner)\n",
-                 12, "", {{"inner", {3, 3, 1, 1}}}),
+                 12, "columns 3 x2 exact; plain 9 exact", {{"inner", {3, 3, 1, 1}}}),
       after_stem("selected_channel", 8, "    y = y * torch.sigmoid(y.select(1, 3).unsqueeze(1))\n",
                  8, "plain 7 exact"),
       after_stem("narrow", 10, "    y = torch.narrow(y, 1, 3, 5)\n", 5,
@@ -57,7 +57,7 @@ std::vector<Network> selections() {
 
 std::vector<Network> rearrangements() {
   return {
-      after_stem("pixel_shuffle", 12, "    y = torch.pixel_shuffle(y, 2)\n", 3, "plain 3 exact"),
+      after_stem("pixel_shuffle", 12, "    y = torch.pixel_shuffle(y, 2)\n", 3, "rows 3 exact"),
       after_stem("pixel_unshuffle", 3, "    y = torch.pixel_unshuffle(y, 2)\n", 12,
                  "plain 3 exact"),
       after_stem("maxout", 12, "    y = y.view([-1, 6, 2, 4, 4]).amax(2)\n", 6,
@@ -77,21 +77,22 @@ std::vector<Network> rearrangements() {
                  "    y = torch.stack([y, torch.conv2d(x, self.other)], 2).flatten(1, 2)\n", 16,
                  "plain 8 exact", {{"other", {8, 3, 1, 1}}}),
       after_stem("sum_over_rows", 12, "    y = y.view([-1, 4, 3, 4, 4]).sum(1)\n", 3,
-                 "columns 3 exact; rows 4 operand"),
+                 "plain 3 exact; rows 4 operand"),
       after_stem("repeated", 6, "    y = y.repeat([1, 2, 1, 1])\n", 12, "plain 6 exact"),
-      after_stem("repeat_interleave", 6, "    y = torch.repeat_interleave(y, 2, 1)\n", 12, ""),
+      after_stem("repeat_interleave", 6, "    y = torch.repeat_interleave(y, 2, 1)\n", 12,
+                 "plain 6 exact"),
       after_stem("padded_and_cut", 8,
                  "    y = torch.constant_pad_nd(y, [0, 0, 0, 0, 2, 0], 0.5)\n"
                  "    y = torch.constant_pad_nd(y, [0, 0, 0, 0, -3, -1], 0)\n",
-                 6, ""),
+                 6, "plain 2 exact; plain 6 exact"),
       after_stem("channel_sum", 8,
                  "    y = torch.cat([y, y.sum([1], True)], 1)[:, :8] * y.sum([1], True)\n", 8,
                  "plain 8 operand"),
       after_stem("channel_norm", 8,
                  "    y = y / (torch.linalg_vector_norm(y, 2, [1], True) + 1.0)\n", 8,
                  "plain 8 operand"),
-      after_stem("softmax_over_channels", 8, "    y = torch.softmax(y, 1)\n", 8, ""),
-      after_stem("cumsum_over_channels", 8, "    y = torch.cumsum(y, 1)\n", 8, ""),
+      after_stem("softmax_over_channels", 8, "    y = torch.softmax(y, 1)\n", 8, "none"),
+      after_stem("cumsum_over_channels", 8, "    y = torch.cumsum(y, 1)\n", 8, "none"),
       after_stem("reflected", 8,
                  "    y = torch.reflection_pad2d(y, [1, 1, 1, 1])\n"
                  "    y = torch.max_pool2d(y, [2, 2])\n"

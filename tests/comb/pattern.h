@@ -8,6 +8,8 @@ namespace cpd::testing {
 /// A smallest network for one pattern: `check_network` must have nothing to say about it.
 class Pattern : public ::testing::TestWithParam<Network> {};
 
+inline void PrintTo(const Network& network, std::ostream* out) { *out << network.name; }
+
 inline std::string name_of_pattern(const ::testing::TestParamInfo<Network>& info) {
   return info.param.name;
 }

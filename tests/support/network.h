@@ -28,7 +28,7 @@ struct Network {
 /// The network as a TorchScript module in double precision with random weights.
 std::shared_ptr<torch::jit::Module> make_module(const Network& network, uint64_t seed);
 Model make_model(const Network& network, uint64_t seed);
-/// Offered groups as `plain 8 exact; columns 6 x4 operand; rows 4 exact`, sorted.
+/// Offered groups as `plain 8 exact; columns 6 x4 operand; rows 4 exact`, sorted; `none`.
 std::string units_of(const Combing& combing);
 
 /// Keeps a random number of channels in every offered group (of level `exact` only, if asked).

@@ -10,6 +10,8 @@ namespace {
 struct Written {
   int dim = 0;
   int64_t begin = 0, end = 0, step = 1, extent = 0;
+
+  bool everything() const { return begin == 0 && end == extent && step == 1; }
 };
 
 int64_t bound(const Op& op, const std::string& name, int64_t extent, int64_t otherwise) {
@@ -64,11 +66,11 @@ void comb_slice_scatter(RuleContext& rule) {
   const Op& op = rule.op();
   Labels target = rule.labels(op.tensor("self")), source = rule.labels(op.tensor("src"));
   const Written written = written_by(op, target.shape);
-  const bool all = written.begin == 0 && written.end == written.extent && written.step == 1;
+  if (written.everything()) return rule.set(op.outputs.front(), source);
   Labels result = target;
   for (int d = 0; d < target.rank(); ++d) {
     const auto at = static_cast<size_t>(d);
-    if (d == written.dim && !all) {
+    if (d == written.dim) {
       result.dims[at] = overwritten(rule, target, source, written);
       continue;
     }
@@ -81,10 +83,25 @@ void comb_slice_scatter(RuleContext& rule) {
   rule.set(op.outputs.front(), result);
 }
 
+/// Replaces the op by its source in the target's type where their sizes came to differ: the
+/// target's elements are all overwritten.
+void rewrite_overwritten(RewriteContext& rewrite) {
+  const ValueId self = rewrite.dense_op().tensor("self"), source = rewrite.dense_op().tensor("src");
+  bool equal = true;
+  const int rank = static_cast<int>(rewrite.dense().value(self).shape.size());
+  for (int d = 0; d < rank; ++d) equal = equal && rewrite.size(self, d) == rewrite.size(source, d);
+  if (equal) return;
+  Op& op = rewrite.op();
+  op.kind = "aten::type_as";
+  op.overload = "";
+  op.args = {{"self", ValueRef{source}}, {"other", ValueRef{self}}};
+}
+
 void rewrite_slice_scatter(RewriteContext& rewrite) {
   const Op& op = rewrite.dense_op();
   const ValueId self = op.tensor("self");
   const Written written = written_by(op, rewrite.dense().value(self).shape);
+  if (written.everything()) return rewrite_overwritten(rewrite);
   if (!rewrite.shrinks(self, written.dim)) return;
   if (written.step != 1) return;  // positions in steps were tied one by one: see the rule
   const int64_t begin = rewrite.count(self, written.dim, 0, written.begin);
@@ -142,21 +159,12 @@ void comb_copy(RuleContext& rule) {
            rule.meet({rule.labels(self), rule.labels(source)}, rule.shape(self)));
 }
 
-/// The source alone, in the target's type: the target need not have the source's size.
 void rewrite_copy(RewriteContext& rewrite) {
-  const Op dense = rewrite.dense_op();
-  const ValueId self = dense.tensor("self"), source = dense.tensor("src");
-  const Value& target = rewrite.dense().value(self);
-  if (target.shape != rewrite.dense().value(source).shape) return;
-  bool equal = true;
-  for (int d = 0; d < static_cast<int>(target.shape.size()); ++d) {
-    equal = equal && rewrite.size(self, d) == rewrite.size(source, d);
+  const Op& op = rewrite.dense_op();
+  const Graph& graph = rewrite.dense();
+  if (graph.value(op.tensor("self")).shape == graph.value(op.tensor("src")).shape) {
+    rewrite_overwritten(rewrite);
   }
-  if (equal) return;
-  Op& op = rewrite.op();
-  op.kind = "aten::type_as";
-  op.overload = "";
-  op.args = {{"self", ValueRef{source}}, {"other", ValueRef{self}}};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <cpd/core/error.h>
+#include <cpd/graph/shuffle.h>
 #include <cpd/model/execution.h>
 #include <cpd/model/import/cleanup.h>
 #include <cpd/model/import/interpreter.h>
@@ -191,6 +192,7 @@ class SizeProbe {
     Model interpret(const torch::jit::Module& module, const std::vector<at::Tensor>& inputs) {
       Interpreter interpreter(module, inputs);
       Model model = interpreter.run();
+      fuse_channel_shuffles(model.graph);
       import::drop_dead(model);
       std::vector<at::Tensor> expected;
       collect(interpreter.result(), expected);
