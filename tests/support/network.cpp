@@ -92,7 +92,7 @@ std::string units_of(const Combing& combing) {
   std::sort(lines.begin(), lines.end());
   std::string text;
   for (const auto& line : lines) text += (text.empty() ? "" : "; ") + line;
-  return text;
+  return text.empty() ? "none" : text;
 }
 
 Keep random_keep(const Combing& combing, uint64_t seed, bool exact_only) {
