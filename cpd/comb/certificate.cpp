@@ -61,6 +61,12 @@ class Certificate {
   void check_rectangles();
   void check_op(OpId op);
   void check_layout(OpId id, const Op& dense, const Op& op);
+  void check_reshape(const Op& dense, const Op& op) const;
+  std::vector<bool> idle(ValueId value) const;
+  std::vector<bool> collapsible(const Op& op) const;
+  Shape collapsed(ValueId value, const std::vector<bool>& dims) const;
+  at::Tensor positions(const Shape& shape, int64_t base) const;
+  at::Tensor cut_down(const at::Tensor& whole, ValueId value) const;
   void check_meeting(const Op& op);
   void check_contraction(const Op& op);
   void same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const;
@@ -198,29 +204,127 @@ at::Tensor Certificate::index_data(ValueId value) {
   return index && constant ? constants_(value) : at::Tensor();
 }
 
+/// Dimensions along which no label of the value varies: their size does not matter.
+std::vector<bool> Certificate::idle(ValueId value) const {
+  std::vector<bool> result(dense_.value(value).shape.size(), true);
+  for (int array : combing_.dims[static_cast<size_t>(value)]) {
+    if (array < 0) continue;
+    const auto& extents = combing_.arrays[static_cast<size_t>(array)].extents;
+    for (size_t d = 0; d < extents.size(); ++d) {
+      if (extents[d] > 1) result[d] = false;
+    }
+  }
+  return result;
+}
+
+/// Dimensions of all operands and outputs that can be taken as 1 without changing what the op does.
+std::vector<bool> Certificate::collapsible(const Op& op) const {
+  static const std::set<std::string> by_dim = {
+      "aten::cat",   "aten::slice", "aten::split",        "aten::split_with_sizes",
+      "aten::chunk", "aten::flip",  "aten::index_select", "aten::roll"};
+  // These move whole dimensions: one that is idle before is idle after, wherever it went.
+  static const std::set<std::string> by_rank = {"aten::permute", "aten::transpose", "aten::t",
+                                                "aten::movedim", "aten::unsqueeze", "aten::select",
+                                                "aten::unbind"};
+  const auto operands = op.operands();
+  std::vector<bool> result = idle(operands.front());
+  const bool ranked = by_rank.count(op.kind) > 0;
+  if (by_dim.count(op.kind) == 0 && !ranked) return std::vector<bool>(result.size(), false);
+  const auto meet = [&](ValueId value) {
+    const auto own = idle(value);
+    for (size_t d = 0; d < result.size(); ++d) result[d] = result[d] && d < own.size() && own[d];
+  };
+  for (ValueId value : op.outputs) {
+    if (!ranked) meet(value);
+  }
+  if (op.kind == "aten::cat") {
+    for (ValueId value : operands) meet(value);
+  }
+  std::vector<int64_t> used;
+  const bool picks = op.kind == "aten::select" || op.kind == "aten::unbind";
+  if ((!ranked || picks) && op.find("dim") != nullptr) used.push_back(op.integer("dim"));
+  if (!ranked && op.find("dims") != nullptr) used = op.integers("dims");
+  for (int64_t dim : used) {
+    result[static_cast<size_t>(dim < 0 ? dim + static_cast<int64_t>(result.size()) : dim)] = false;
+  }
+  return result;
+}
+
+Shape Certificate::collapsed(ValueId value, const std::vector<bool>& dims) const {
+  Shape shape = dense_.value(value).shape;
+  for (size_t d = 0; d < shape.size() && d < dims.size(); ++d) {
+    if (dims[d]) shape[d] = 1;
+  }
+  return shape;
+}
+
+at::Tensor Certificate::positions(const Shape& shape, int64_t base) const {
+  int64_t count = 1;
+  for (int64_t extent : shape) count *= extent;
+  return at::arange(base, base + count, at::kLong).view(shape);
+}
+
+at::Tensor Certificate::cut_down(const at::Tensor& whole, ValueId value) const {
+  return gather(whole, gather_of(whole.sizes().vec(), combing_, sizes_, value));
+}
+
+/// Reshapes: equal idle dimensions in front and at the end are left out.
+void Certificate::check_reshape(const Op& dense, const Op& op) const {
+  const ValueId input = dense.operands().front(), output = dense.outputs.front();
+  Shape from = dense_.value(input).shape, to = dense_.value(output).shape;
+  const auto idle_from = idle(input), idle_to = idle(output);
+  Shape target;
+  const Sizes sizes{[&](ValueId value, int dim) {
+                      return compaction_.graph.value(value).shape[static_cast<size_t>(dim)];
+                    },
+                    false};
+  for (const Expr& expr : std::get<std::vector<Expr>>(op.arg("shape"))) {
+    target.push_back(as_int(expr.evaluate(sizes)));
+  }
+  const auto shrink = [&](size_t a, size_t b) {
+    if (!idle_from[a] || !idle_to[b] || from[a] != to[b]) return false;
+    from[a] = to[b] = target[b] = 1;
+    return true;
+  };
+  size_t front = 0;
+  while (front < std::min(from.size(), to.size()) && shrink(front, front)) ++front;
+  for (size_t k = 1; k + front <= std::min(from.size(), to.size()); ++k) {
+    if (!shrink(from.size() - k, to.size() - k)) break;
+  }
+  const at::Tensor whole = positions(from, 0);
+  at::Tensor moved;
+  try {
+    moved = cut_down(whole, input).reshape(target);
+  } catch (const c10::Error& error) {
+    refuse(dense, std::string("it fails on what is kept: ") + error.what_without_backtrace());
+  }
+  if (!at::equal(cut_down(whole.reshape(to), output), moved)) {
+    refuse(dense, "it does not move the kept positions as the dense op does");
+  }
+}
+
 /// op'(compact(P)) = compact(op(P)) on position numbers P of each operand in turn.
 void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
+  if (dense.kind == "aten::reshape" && op.kind == dense.kind) return check_reshape(dense, op);
   if (!dense_run_) {
     dense_run_ = std::make_unique<Execution>(dense_);
     compact_run_ = std::make_unique<Execution>(compaction_.graph);
   }
   const c10::AutoGradMode no_grad(false);
+  const auto left_out = collapsible(dense);
   Tensors whole(dense_.values.size()), cut(compaction_.graph.values.size());
   int64_t base = 0;
   for (ValueId operand : dense.operands()) {
     const auto at = static_cast<size_t>(operand);
     if (whole[at].defined()) continue;
-    const Shape& shape = dense_.value(operand).shape;
-    int64_t count = 1;
-    for (int64_t extent : shape) count *= extent;
     if (const at::Tensor data = index_data(operand); data.defined()) {
       whole[at] = data;
       cut[at] = gather(data, gather_of(dense_, combing_, sizes_, operand));
       continue;
     }
-    whole[at] = at::arange(base, base + count, at::kLong).view(shape);
-    cut[at] = gather(whole[at], gather_of(dense_, combing_, sizes_, operand));
-    base += count;
+    whole[at] = positions(collapsed(operand, left_out), base);
+    cut[at] = cut_down(whole[at], operand);
+    base += whole[at].numel();
   }
   for_each_size_of(dense, [&](ValueId value) {
     const auto at = static_cast<size_t>(value);
@@ -240,8 +344,7 @@ void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
   }
   for (ValueId output : op.outputs) {
     const auto at = static_cast<size_t>(output);
-    const at::Tensor expected = gather(whole[at], gather_of(dense_, combing_, sizes_, output));
-    if (!cut[at].defined() || !at::equal(expected, cut[at])) {
+    if (!cut[at].defined() || !at::equal(cut_down(whole[at], output), cut[at])) {
       refuse(dense, "it does not move the kept positions as the dense op does");
     }
   }

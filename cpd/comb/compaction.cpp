@@ -285,13 +285,21 @@ at::Tensor scatter(const at::Tensor& dense, const at::Tensor& compact, const Gat
 
 Gather gather_of(const Graph& graph, const Combing& combing, const KeptSizes& sizes,
                  ValueId value) {
+  return gather_of(graph.value(value).shape, combing, sizes, value);
+}
+
+Gather gather_of(const Shape& shape, const Combing& combing, const KeptSizes& sizes,
+                 ValueId value) {
   Gather gather;
-  gather.dense = graph.value(value).shape;
-  gather.compact = sizes.shape(graph, value);
-  gather.dims.resize(gather.dense.size());
+  gather.dense = shape;
+  gather.compact = shape;
+  gather.dims.resize(shape.size());
   const auto& arrays = combing.dims[static_cast<size_t>(value)];
   for (size_t d = 0; d < arrays.size(); ++d) {
-    if (arrays[d] < 0 || gather.dense[d] == gather.compact[d]) continue;
+    if (arrays[d] >= 0) gather.compact[d] = sizes.of_array(arrays[d]);
+  }
+  for (size_t d = 0; d < arrays.size(); ++d) {
+    if (gather.dense[d] == gather.compact[d]) continue;
     const auto& array = combing.arrays[static_cast<size_t>(arrays[d])];
     const auto rows = kept_rows(array, sizes.forms());
     const bool same = std::all_of(rows.begin(), rows.end(), [&](const auto& row) {

@@ -40,6 +40,8 @@ Compaction compact(const Model& model, const Combing& combing, const Keep& keep,
                    const Rules& rules);
 /// How one value is cut.
 Gather gather_of(const Graph& graph, const Combing& combing, const KeptSizes& sizes, ValueId value);
+/// The same for a value whose dimensions along which no array varies have other sizes in `shape`.
+Gather gather_of(const Shape& shape, const Combing& combing, const KeptSizes& sizes, ValueId value);
 
 /// Checks a compaction from the graph alone, without weights: every value is a rectangle, every
 /// layout op commutes with the restriction, and operands that meet keep the same positions.
