@@ -2,6 +2,7 @@
 #include <caffe2/serialize/inline_container.h>
 #include <cpd/core/error.h>
 #include <cpd/graph/cleanup.h>
+#include <cpd/graph/shuffle.h>
 #include <cpd/model/argument.h>
 #include <cpd/model/interpreter.h>
 #include <cpd/model/model.h>
@@ -130,6 +131,7 @@ Model import_module(const torch::jit::Module& module, const std::vector<at::Tens
   model.source = "TorchScript module";
   model.skeleton = std::make_shared<torch::jit::Module>(module);
   write_as_linear(model.graph);
+  fuse_channel_shuffles(model.graph);
   clean(model);
   const Original original = [&module](const std::vector<at::Tensor>& inputs) {
     return run_original(module, inputs);
