@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "sources.h"
 
 namespace cpd {
@@ -101,6 +103,32 @@ TEST_P(EveryDynamicOp, MaskedEqualsCompact) {
         const auto input = example(GetParam(), batch, seed);
         expect_near(step_of(masked, input), step_of(compact, input), 1e-10);
       }
+    }
+  }
+}
+
+/// Every value of a run, as far as it is a tensor.
+std::map<ValueId, at::Tensor> values_of(DynamicModel& model, const at::Tensor& input) {
+  std::map<ValueId, at::Tensor> values;
+  model.forward({input}, [&](const Op& op, Tensors& all) {
+    for (const ValueId id : op.outputs) values[id] = all[static_cast<size_t>(id)].detach();
+  });
+  return values;
+}
+
+TEST_P(EveryDynamicOp, KeptEntriesOfEveryValueAreTheCompactOnes) {
+  auto model = testing::dynamic_model_of(GetParam());
+  for (const uint64_t seed : {5, 6, 7, 8}) {
+    model.set_keep(testing::half_of(model.combing(), seed));
+    const auto input = example(GetParam(), 3, seed);
+    model.set_mode(RunMode::kMasked);
+    const auto masked = values_of(model, input);
+    model.set_mode(RunMode::kCompact);
+    for (const auto& [id, compact] : values_of(model, input)) {
+      const auto& full = masked.at(id);
+      if (!full.is_floating_point()) continue;
+      EXPECT_LE(error_of(model.masks().cut(full, id), compact), 1e-10) << "value " << id;
+      EXPECT_TRUE(full.isfinite().all().item<bool>()) << "value " << id;
     }
   }
 }
