@@ -107,6 +107,11 @@ Op batch_norm(const Graph&, Op op, const std::vector<at::Tensor>&) {
   return op;
 }
 
+Op instance_norm(const Graph&, Op op, const std::vector<at::Tensor>&) {
+  if (op.has("running_mean")) op.set("use_input_stats", Expr::training());
+  return op;
+}
+
 Op dropout(const Graph&, Op op, const std::vector<at::Tensor>&) {
   op.set("train", Expr::training());
   return op;
@@ -167,6 +172,7 @@ const std::map<std::string, Canonicaliser>& canonicalisers() {
       {"aten::matmul", matmul},
       {"aten::mm", matmul},
       {"aten::batch_norm", batch_norm},
+      {"aten::instance_norm", instance_norm},
       {"aten::dropout", dropout},
       {"aten::feature_dropout", dropout},
       {"aten::alpha_dropout", dropout},
