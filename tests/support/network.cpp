@@ -1,6 +1,7 @@
 #include "network.h"
 
 #include <cpd/core/error.h>
+#include <cpd/dynamic_ops/dynamic_model.h>
 #include <cpd/model/execution.h>
 #include <torch/script.h>
 
@@ -50,6 +51,16 @@ std::vector<at::Tensor> run_module(torch::jit::Module& module,
   std::vector<torch::jit::IValue> stack(inputs.begin(), inputs.end());
   torch::NoGradGuard no_grad;
   return flat(module.forward(stack));
+}
+
+/// The network at full width with masks.
+std::vector<at::Tensor> run_masked(const std::shared_ptr<const Model>& model,
+                                   const std::shared_ptr<const Combing>& combing, const Keep& keep,
+                                   const std::vector<at::Tensor>& inputs) {
+  torch::NoGradGuard no_grad;
+  DynamicModel dynamic(model, combing);
+  dynamic.set_keep(keep);
+  return dynamic.forward(inputs);
 }
 
 std::string differs(const std::string& what, const std::vector<at::Tensor>& a,
@@ -162,9 +173,11 @@ std::string check_network(const Network& network, int plans) {
   const uint64_t seed = 7;
   const Rules rules = default_rules();
   try {
-    const Model model = make_model(network, seed);
+    const auto shared_model = std::make_shared<const Model>(make_model(network, seed));
+    const Model& model = *shared_model;
     model.verify();
-    const Combing combing = comb(model);
+    const auto shared_combing = std::make_shared<const Combing>(comb(model));
+    const Combing& combing = *shared_combing;
     const std::string about = "\n" + model.graph.text() + combing.text(model);
     if (!network.units.empty() && units_of(combing) != network.units) {
       return "units are '" + units_of(combing) + "', expected '" + network.units + "'" + about;
@@ -179,6 +192,9 @@ std::string check_network(const Network& network, int plans) {
         if (batch == 3 && !model.free.batch) continue;
         const auto inputs = inputs_of(network, batch, seed + 5);
         const auto outputs = run_compact(model, compaction, inputs);
+        const auto masked = run_masked(shared_model, shared_combing, keep, inputs);
+        const std::string difference = differs("masked against compact", masked, outputs, 1e-9);
+        if (!difference.empty()) return difference + about + compaction.graph.text();
         if (!exact_only) continue;
         const auto expected = run_zeroed(network, seed, combing, model, keep, inputs);
         const std::string failure = differs("compact against zeroed", outputs, expected, 1e-9);
