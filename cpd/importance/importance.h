@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cpd/comb/combing.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace cpd {
+
+/// One score for each channel of each block of a unit; higher is more important.
+using Scores = std::vector<std::vector<double>>;
+
+/// What a score may look at.
+struct ScoreContext {
+  const Model& model;
+  const Combing& combing;
+  uint64_t seed = 0;
+};
+
+/// A way to score the channels of a unit: any callable over (unit, context) will do.
+struct Importance {
+  std::string name;
+  std::function<Scores(const ChannelGroup&, const ScoreContext&)> score;
+};
+
+/// Uniform random numbers, the same for the same seed and unit name.
+Scores score_random(const ChannelGroup& unit, const ScoreContext& context);
+/// Sum of |w| over the slices of all layers that write the channel; no biases.
+/// Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017.
+Scores score_l1(const ChannelGroup& unit, const ScoreContext& context);
+/// Euclidean norm of those slices together.
+Scores score_l2(const ChannelGroup& unit, const ScoreContext& context);
+/// Sum of the distances to the slices of the other channels of the block: small for channels that
+/// others can stand in for. He et al., Filter Pruning via Geometric Median, CVPR 2019.
+Scores score_fpgm(const ChannelGroup& unit, const ScoreContext& context);
+/// Sum of |gamma| of the batch norms that the channel passes. Liu et al., Network Slimming, ICCV
+/// 2017. Throws cpd::Error naming the unit if it passes none.
+Scores score_bn_scale(const ChannelGroup& unit, const ScoreContext& context);
+
+/// The scores that a configuration can name: random, l1, l2, fpgm, bn_scale.
+std::vector<Importance> importances();
+/// Throws cpd::Error with the known names.
+Importance find_importance(const std::string& name);
+
+/// Scores divided by their mean over the unit, so that units of different sizes compare.
+Scores normalised(Scores scores);
+
+/// The slices of a member as a matrix: one row for each position of its label array, one column for
+/// each element that shares the position. Double precision.
+at::Tensor position_rows(const Model& model, const Combing& combing, const Member& member);
+
+}  // namespace cpd
