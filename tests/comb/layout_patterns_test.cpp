@@ -5,20 +5,6 @@ namespace {
 
 class LayoutPattern : public Pattern {};
 
-/// conv(channels) on an image, then `body` makes y of y, then a convolution that reads it.
-Network after_stem(const std::string& name, int64_t channels, const std::string& body, int64_t read,
-                   const std::string& units, std::vector<Weight> more = {}) {
-  Network network;
-  network.name = name;
-  network.weights = {{"stem", {channels, 3, 1, 1}}, {"head", {5, read, 1, 1}}};
-  network.weights.insert(network.weights.end(), more.begin(), more.end());
-  network.source = "def forward(self, x):\n    y = torch.conv2d(x, self.stem)\n" + body +
-                   "    return torch.conv2d(y, self.head)\n";
-  network.inputs = {{2, 3, 4, 4}};
-  network.units = units;
-  return network;
-}
-
 std::vector<Network> selections() {
   return {
       after_stem("concatenation", 8, "    y = torch.cat([y, torch.conv2d(x, self.other)], 1)\n", 14,

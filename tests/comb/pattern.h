@@ -21,4 +21,18 @@ inline Weight indices(const std::string& name, std::vector<int64_t> values) {
   return {name, {static_cast<int64_t>(values.size())}, true, values};
 }
 
+/// conv(channels) on an image, then `body` makes y of y, then a convolution that reads it.
+inline Network after_stem(const std::string& name, int64_t channels, const std::string& body,
+                          int64_t read, const std::string& units, std::vector<Weight> more = {}) {
+  Network network;
+  network.name = name;
+  network.weights = {{"stem", {channels, 3, 1, 1}}, {"head", {5, read, 1, 1}}};
+  network.weights.insert(network.weights.end(), more.begin(), more.end());
+  network.source = "def forward(self, x):\n    y = torch.conv2d(x, self.stem)\n" + body +
+                   "    return torch.conv2d(y, self.head)\n";
+  network.inputs = {{2, 3, 4, 4}};
+  network.units = units;
+  return network;
+}
+
 }  // namespace cpd::testing

@@ -217,10 +217,11 @@ void comb_two_operands(RuleContext& rule) {
 
 void add_elementwise_rules(Rules& rules) {
   rules.add_all(kPointwise, {comb_pointwise});
-  rules.add_all({"aten::to", "aten::_to_copy", "aten::type_as", "aten::float", "aten::half",
-                 "aten::double", "aten::zeros_like", "aten::ones_like", "aten::full_like",
-                 "aten::empty_like", "aten::rand_like", "aten::randn_like"},
-                {comb_cast});
+  rules.add_all(
+      {"aten::to", "aten::_to_copy", "aten::type_as", "aten::float", "aten::half", "aten::double",
+       "aten::zeros_like", "aten::ones_like", "aten::full_like", "aten::empty_like",
+       "aten::rand_like", "aten::randn_like", "aten::fill", "aten::zero"},
+      {comb_cast});
   rules.add_all({"aten::batch_norm", "aten::prelu"}, {comb_per_channel});
   rules.add("aten::view_as_complex", {comb_view_as_complex});
   rules.add("aten::view_as_real", {comb_view_as_real});
