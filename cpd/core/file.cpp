@@ -37,11 +37,16 @@ class TemporaryFile {
     }
   }
 
-  void keep() {
+  const std::string& path() const { return path_; }
+
+  void close() {
     if (::fsync(descriptor_) != 0) fail("could not be written to the end");
     const int closed = ::close(descriptor_);
     descriptor_ = -1;
     if (closed != 0) fail("could not be written to the end");
+  }
+
+  void keep() {
     if (std::rename(path_.c_str(), target_.c_str()) != 0) fail("cannot be moved into place");
     kept_ = true;
   }
@@ -75,8 +80,15 @@ std::string read_file(const std::string& path) {
 }
 
 void write_file(const std::string& path, std::string_view bytes) {
+  write_file(path, bytes, [](const std::string&) {});
+}
+
+void write_file(const std::string& path, std::string_view bytes,
+                const std::function<void(const std::string& temporary)>& check) {
   TemporaryFile file(path);
   file.write(bytes);
+  file.close();
+  check(file.path());
   file.keep();
 }
 

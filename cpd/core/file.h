@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -12,5 +13,9 @@ std::string read_file(const std::string& path);
 /// Throws cpd::Error that names the file (folder missing, not writable, disk full); what was there
 /// before then stays.
 void write_file(const std::string& path, std::string_view bytes);
+/// The same, but `check` is called with the temporary file's path before it takes its name; if it
+/// throws, nothing is left of the new file.
+void write_file(const std::string& path, std::string_view bytes,
+                const std::function<void(const std::string& temporary)>& check);
 
 }  // namespace cpd

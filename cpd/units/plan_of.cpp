@@ -1,145 +1,297 @@
+#include <ATen/ops/arange.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <cpd/core/error.h>
 #include <cpd/units/plan_of.h>
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace cpd {
 namespace {
 
-/// 64-bit FNV-1a, eight bytes at a time for tensors.
+/// FNV-1a over eight bytes at a time.
 class Hash {
  public:
-  void add(const std::string& text) {
-    for (char c : text) mix(static_cast<unsigned char>(c));
-    mix(0xff);
-  }
-  void add(const at::Tensor& tensor) {
-    const at::Tensor data = tensor.detach().contiguous();
-    const auto* bytes = static_cast<const char*>(data.const_data_ptr());
-    const size_t count = data.nbytes();
-    uint64_t word = 0;
-    for (size_t at = 0; at < count; at += sizeof(word)) {
-      word = 0;
-      std::memcpy(&word, bytes + at, std::min(sizeof(word), count - at));
-      mix(word);
+  void add(uint64_t word) { state_ = (state_ ^ word) * 1099511628211ULL; }
+  void add(const void* data, size_t bytes) {
+    const auto* at = static_cast<const unsigned char*>(data);
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+      uint64_t word = 0;
+      std::memcpy(&word, at, 8);
+      add(word);
     }
+    for (; bytes > 0; --bytes, ++at) add(uint64_t{*at});
+  }
+  void add(const std::string& text) {
+    add(static_cast<uint64_t>(text.size()));
+    add(text.data(), text.size());
   }
   std::string text() const {
-    static const char* digits = "0123456789abcdef";
+    static const char digits[] = "0123456789abcdef";
     std::string result;
     for (int shift = 60; shift >= 0; shift -= 4) result += digits[(state_ >> shift) & 15];
     return result;
   }
 
  private:
-  void mix(uint64_t word) { state_ = (state_ ^ word) * 1099511628211ULL; }
-  uint64_t state_ = 1469598103934665603ULL;
+  uint64_t state_ = 14695981039346656037ULL;
 };
 
+std::string structure_hash(const Model& model) {
+  Hash hash;
+  for (const auto& entry : model.parameters) {
+    hash.add(entry.name);
+    hash.add(static_cast<uint64_t>(entry.value));
+    for (int64_t extent : entry.tensor.sizes()) hash.add(static_cast<uint64_t>(extent));
+  }
+  for (const Op& op : model.graph.ops) {
+    hash.add(op.kind);
+    for (ValueId operand : op.operands()) hash.add(static_cast<uint64_t>(operand));
+    for (ValueId output : op.outputs) hash.add(static_cast<uint64_t>(output));
+  }
+  for (ValueId output : model.graph.output_values()) hash.add(static_cast<uint64_t>(output));
+  return hash.text();
+}
+
+std::string weights_hash(const Model& model) {
+  Hash hash;
+  for (const auto& entry : model.parameters) {
+    const at::Tensor tensor = entry.tensor.detach().cpu().contiguous();
+    hash.add(entry.name);
+    hash.add(tensor.const_data_ptr(), tensor.nbytes());
+  }
+  return hash.text();
+}
+
+/// An array as rows along its own dimension: one row for each position of the other dimensions.
 struct Rows {
-  std::vector<int64_t> along;
-  std::vector<int64_t> extents;  ///< of the dimensions in `along`
-  std::vector<Indices> kept;     ///< one list per position of these dimensions
+  std::vector<int64_t> along;               ///< dimensions along which rows vary, ascending
+  std::vector<std::vector<int32_t>> forms;  ///< of each row
+  std::vector<Indices> kept;                ///< of each row; empty if the row itself is removed
 };
 
-Rows rows_of(const FormArray& array, const std::vector<uint8_t>& forms) {
+Rows rows_of(const FormArray& array, const std::vector<uint8_t>& kept_forms) {
   Rows rows;
   int64_t inner = 1;
-  for (size_t d = 0; d < array.extents.size(); ++d) {
-    if (static_cast<int>(d) != array.dim && array.extents[d] > 1) {
-      rows.along.push_back(static_cast<int64_t>(d));
-      rows.extents.push_back(array.extents[d]);
-    }
-    if (static_cast<int>(d) > array.dim) inner *= array.extents[d];
+  for (size_t i = 0; i < array.extents.size(); ++i) {
+    const int dim = static_cast<int>(i);
+    if (dim != array.dim && array.varies(dim)) rows.along.push_back(dim);
+    if (dim > array.dim) inner *= array.extents[i];
   }
   const int64_t own = array.extents[static_cast<size_t>(array.dim)];
   const auto count = static_cast<int64_t>(array.entries.size()) / own;
   for (int64_t row = 0; row < count; ++row) {
-    Indices kept;
+    const int64_t base = (row / inner) * own * inner + row % inner;
+    rows.forms.emplace_back();
+    rows.kept.emplace_back();
     for (int64_t k = 0; k < own; ++k) {
-      const auto at = static_cast<size_t>((row / inner) * own * inner + k * inner + row % inner);
-      if (forms[static_cast<size_t>(array.entries[at])]) kept.push_back(k);
+      const int32_t form = array.entries[static_cast<size_t>(base + k * inner)];
+      rows.forms.back().push_back(form);
+      if (kept_forms[static_cast<size_t>(form)] != 0) rows.kept.back().push_back(k);
     }
-    rows.kept.push_back(std::move(kept));
   }
   return rows;
 }
 
-/// The smallest number of equal blocks within which all rows keep the same.
-size_t blocks_in(const std::vector<Indices>& rows) {
-  for (size_t blocks = 1; blocks <= rows.size(); ++blocks) {
-    if (rows.size() % blocks != 0) continue;
-    const size_t length = rows.size() / blocks;
-    bool equal = true;
-    for (size_t i = 0; i < rows.size() && equal; ++i) equal = rows[i] == rows[i / length * length];
-    if (equal) return blocks;
+/// Removed rows get the list of the first kept one: nothing of them is read.
+void fill_removed_rows(std::vector<Indices>& kept) {
+  const auto first =
+      std::find_if(kept.begin(), kept.end(), [](const Indices& list) { return !list.empty(); });
+  if (first == kept.end()) return;
+  for (auto& list : kept) {
+    if (list.empty()) list = *first;
   }
-  return rows.size();
 }
 
-DimensionPlan dimension_plan(const FormArray& array, const std::vector<uint8_t>& forms,
-                             const std::string& role) {
-  Rows rows = rows_of(array, forms);
+bool all_equal(const std::vector<Indices>& kept) {
+  return std::all_of(kept.begin(), kept.end(), [&](const Indices& k) { return k == kept[0]; });
+}
+
+/// The smallest number of equal blocks of rows whose members are the same.
+size_t blocks_of(const std::vector<std::vector<int32_t>>& forms) {
+  const size_t count = forms.size();
+  for (size_t blocks = 1; blocks < count; ++blocks) {
+    if (count % blocks != 0) continue;
+    const size_t length = count / blocks;
+    bool same = true;
+    for (size_t i = 0; i < count && same; ++i) same = forms[i] == forms[i / length * length];
+    if (same) return blocks;
+  }
+  return count;
+}
+
+DimensionPlan plan_of_rows(Rows rows) {
   DimensionPlan plan;
-  plan.role = role;
-  if (rows.along.empty() || blocks_in(rows.kept) == 1) {
+  fill_removed_rows(rows.kept);
+  if (all_equal(rows.kept)) {
     plan.kept = {rows.kept.front()};
     return plan;
   }
   plan.along = rows.along;
-  plan.kept = rows.kept;
-  if (rows.along == std::vector<int64_t>{0}) {
-    const size_t blocks = blocks_in(rows.kept);
+  const size_t blocks = blocks_of(rows.forms);
+  if (plan.along == std::vector<int64_t>{0} && blocks < rows.kept.size()) {
     plan.blocks = true;
-    plan.kept.clear();
-    for (size_t b = 0; b < blocks; ++b) plan.kept.push_back(rows.kept[b * (rows.kept.size() / blocks)]);
+    for (size_t i = 0; i < blocks; ++i) {
+      plan.kept.push_back(rows.kept[i * rows.kept.size() / blocks]);
+    }
+    return plan;
   }
+  plan.kept = std::move(rows.kept);
   return plan;
 }
+
+/// Reader before writer: zeroing what reads a removed channel takes it out of the network.
+std::string role_of(const Combing& combing, ValueId parameter, int dim) {
+  bool writer = false;
+  for (const auto& group : combing.groups) {
+    for (const auto& member : group.members) {
+      if (member.parameter != parameter || member.dim != dim) continue;
+      if (member.role == Role::kReader) return name_of(Role::kReader);
+      writer = writer || member.role == Role::kWriter;
+    }
+  }
+  return name_of(writer ? Role::kWriter : Role::kAlong);
+}
+
+UnitPlan unit_plan(const ChannelGroup& group, const Keep& keep) {
+  UnitPlan unit;
+  unit.of = group.of;
+  for (const auto& block : group.blocks) {
+    unit.kept.emplace_back();
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (keep.kept(block[i])) unit.kept.back().push_back(static_cast<int64_t>(i));
+    }
+  }
+  return unit;
+}
+
+void check_unit(const std::string& name, const UnitPlan& unit, const ChannelGroup* group) {
+  const Where where{.path = "units." + name};
+  if (group == nullptr) throw Error("the network has no such unit", where);
+  if (unit.of == group->of && unit.kept.size() == group->blocks.size()) return;
+  const auto size = [](size_t blocks, int64_t of) {
+    return std::to_string(blocks) + " x " + std::to_string(of) + " channels";
+  };
+  throw Error("the unit has " + size(unit.kept.size(), unit.of) + " in the plan", where,
+              size(group->blocks.size(), group->of));
+}
+
+at::Tensor integers(const Indices& values) {
+  return at::tensor(at::ArrayRef<int64_t>(values), at::kLong);
+}
+
+/// Finds, for each dimension of a cut tensor, where its elements stand in the dense one.
+class Cut {
+ public:
+  Cut(at::IntArrayRef dense, const std::map<int64_t, DimensionPlan>& plans)
+      : dense_(dense), plans_(plans), positions_(dense.size()) {
+    for (size_t d = 0; d < dense.size(); ++d) resolve(d, 0);
+  }
+
+  at::Tensor flat() const {
+    at::Tensor result = at::zeros({}, at::kLong);
+    for (size_t d = 0; d < dense_.size(); ++d) result = result.mul(dense_[d]).add(positions_[d]);
+    return result;
+  }
+
+ private:
+  const at::Tensor& resolve(size_t dim, size_t depth) {
+    at::Tensor& positions = positions_[dim];
+    if (positions.defined()) return positions;
+    if (depth > dense_.size()) throw Error("dimensions of the plan steer each other");
+    const auto found = plans_.find(static_cast<int64_t>(dim));
+    if (found == plans_.end()) return positions = placed(at::arange(dense_[dim], at::kLong), dim);
+    const DimensionPlan& plan = found->second;
+    check(plan, dim);
+    if (plan.along.empty()) return positions = placed(integers(plan.kept.front()), dim);
+    Indices table;
+    for (const Indices& list : plan.kept) table.insert(table.end(), list.begin(), list.end());
+    const auto width = static_cast<int64_t>(plan.kept.front().size());
+    const at::Tensor column = placed(at::arange(width, at::kLong), dim);
+    const at::Tensor index = row_of(plan, depth).mul(width).add(column);
+    return positions = integers(table).index_select(0, index.reshape({-1})).view(index.sizes());
+  }
+
+  at::Tensor row_of(const DimensionPlan& plan, size_t depth) {
+    if (plan.blocks) {
+      const int64_t length = dense_[0] / static_cast<int64_t>(plan.kept.size());
+      return resolve(0, depth + 1).div(length, "floor");
+    }
+    at::Tensor row;
+    for (int64_t along : plan.along) {
+      const at::Tensor& next = resolve(static_cast<size_t>(along), depth + 1);
+      row = row.defined() ? row.mul(dense_[static_cast<size_t>(along)]).add(next) : next;
+    }
+    return row;
+  }
+
+  void check(const DimensionPlan& plan, size_t dim) const {
+    int64_t rows = 1;
+    for (int64_t along : plan.along) {
+      if (along < 0 || along >= static_cast<int64_t>(dense_.size())) fail(dim);
+      rows *= dense_[static_cast<size_t>(along)];
+    }
+    const auto lists = static_cast<int64_t>(plan.kept.size());
+    if (lists == 0 || (plan.blocks ? rows % lists != 0 : rows != lists)) fail(dim);
+    for (const Indices& list : plan.kept) {
+      if (list.size() != plan.kept.front().size()) fail(dim);
+      for (int64_t index : list) {
+        if (index < 0 || index >= dense_[dim]) fail(dim);
+      }
+    }
+  }
+
+  [[noreturn]] void fail(size_t dim) const {
+    throw Error("the kept indices of dimension " + std::to_string(dim) +
+                " do not fit a tensor of this shape");
+  }
+
+  at::Tensor placed(const at::Tensor& list, size_t dim) const {
+    std::vector<int64_t> shape(dense_.size(), 1);
+    shape[dim] = list.numel();
+    return list.view(shape);
+  }
+
+  at::IntArrayRef dense_;
+  const std::map<int64_t, DimensionPlan>& plans_;
+  std::vector<at::Tensor> positions_;
+};
 
 }  // namespace
 
 ModelIdentity identity_of(const Model& model) {
-  Hash structure, weights;
-  for (const auto& op : model.graph.ops) structure.add(op.kind);
-  for (const auto& parameter : model.parameters) {
-    structure.add(parameter.name);
-    for (int64_t size : parameter.tensor.sizes()) structure.add(std::to_string(size));
-    weights.add(parameter.tensor);
-  }
-  return {structure.text(), weights.text()};
+  return {structure_hash(model), weights_hash(model)};
 }
 
 Plan plan_of(const Model& model, const Combing& combing, const Keep& keep) {
   Plan plan;
   plan.model = identity_of(model);
   for (const auto& group : combing.groups) {
-    if (!group.offered) continue;
-    UnitPlan& unit = plan.units[group.name];
-    unit.of = group.of;
-    for (const auto& block : group.blocks) {
-      Indices kept;
-      for (size_t i = 0; i < block.size(); ++i) {
-        if (keep.kept(block[i])) kept.push_back(static_cast<int64_t>(i));
-      }
-      unit.kept.push_back(std::move(kept));
-    }
+    const UnitPlan unit = unit_plan(group, keep);
+    const bool whole = std::all_of(unit.kept.begin(), unit.kept.end(), [&](const Indices& kept) {
+      return static_cast<int64_t>(kept.size()) == unit.of;
+    });
+    if (group.offered || !whole) plan.units[group.name] = unit;
   }
-  const KeptSizes sizes(combing, keep);
-  std::map<std::pair<ValueId, int>, Role> roles;
-  for (const auto& group : combing.groups) {
-    for (const auto& member : group.members) roles[{member.parameter, member.dim}] = member.role;
-  }
-  for (const auto& parameter : model.parameters) {
-    if (parameter.value < 0) continue;
-    const auto& arrays = combing.dims[static_cast<size_t>(parameter.value)];
-    for (size_t d = 0; d < arrays.size(); ++d) {
-      if (arrays[d] < 0 || sizes.of_array(arrays[d]) == parameter.tensor.size(static_cast<int64_t>(d))) continue;
-      const auto role = roles.find({parameter.value, static_cast<int>(d)});
-      plan.parameters[parameter.name][static_cast<int64_t>(d)] =
-          dimension_plan(combing.arrays[static_cast<size_t>(arrays[d])], sizes.forms(),
-                         role == roles.end() ? "along" : name_of(role->second));
+  const auto forms = keep.forms(combing);
+  for (const auto& entry : model.parameters) {
+    if (entry.value < 0) continue;
+    const auto& arrays = combing.dims[static_cast<size_t>(entry.value)];
+    for (size_t dim = 0; dim < arrays.size(); ++dim) {
+      if (arrays[dim] < 0) continue;
+      const FormArray& array = combing.arrays[static_cast<size_t>(arrays[dim])];
+      const bool whole = std::all_of(array.entries.begin(), array.entries.end(), [&](int32_t form) {
+        return forms[static_cast<size_t>(form)] != 0;
+      });
+      if (whole) continue;
+      DimensionPlan cut = plan_of_rows(rows_of(array, forms));
+      const bool all = cut.along.empty() && static_cast<int64_t>(cut.kept.front().size()) ==
+                                                entry.tensor.size(static_cast<int64_t>(dim));
+      if (all) continue;
+      cut.role = role_of(combing, entry.value, static_cast<int>(dim));
+      plan.parameters[entry.name][static_cast<int64_t>(dim)] = std::move(cut);
     }
   }
   return plan;
@@ -147,26 +299,38 @@ Plan plan_of(const Model& model, const Combing& combing, const Keep& keep) {
 
 Keep keep_of(const Plan& plan, const Model& model, const Combing& combing) {
   plan.verify();
-  const std::string structure = identity_of(model).structure;
+  const std::string structure = structure_hash(model);
   if (!plan.model.structure.empty() && plan.model.structure != structure) {
-    throw Error("the plan was made for another network (structure " + plan.model.structure + ")", {},
-                "a plan for this one (structure " + structure + ")");
+    throw Error("the plan was made for another network: its structure is " + plan.model.structure,
+                {.path = "model.structure"}, structure + ", that of " + model.source);
   }
   Keep keep(combing);
   for (const auto& [name, unit] : plan.units) {
     const ChannelGroup* group = combing.find(name);
-    if (group == nullptr) throw Error("the plan names a unit '" + name + "' that the network does not have");
-    if (group->of != unit.of || group->blocks.size() != unit.kept.size()) {
-      throw Error("the plan's unit " + name + " has " + std::to_string(unit.kept.size()) + " x " +
-                      std::to_string(unit.of) + " channels",
-                  {}, std::to_string(group->blocks.size()) + " x " + std::to_string(group->of));
-    }
+    check_unit(name, unit, group);
     for (size_t b = 0; b < group->blocks.size(); ++b) {
-      for (Primitive primitive : group->blocks[b]) keep.set(primitive, false);
-      for (int64_t index : unit.kept[b]) keep.set(group->blocks[b][static_cast<size_t>(index)], true);
+      const Indices& kept = unit.kept[b];
+      for (size_t i = 0; i < group->blocks[b].size(); ++i) {
+        if (!std::binary_search(kept.begin(), kept.end(), static_cast<int64_t>(i))) {
+          keep.set(group->blocks[b][i], false);
+        }
+      }
     }
   }
   return keep;
+}
+
+at::Tensor cut(const at::Tensor& dense, const std::map<int64_t, DimensionPlan>& dimensions) {
+  if (dimensions.empty()) return dense;
+  const auto last = dimensions.rbegin()->first;
+  if (dimensions.begin()->first < 0 || last >= dense.dim()) {
+    throw Error("the plan names dimension " + std::to_string(last) + " of a tensor with " +
+                std::to_string(dense.dim()));
+  }
+  const at::Tensor flat = Cut(dense.sizes(), dimensions).flat();
+  return dense.reshape({-1})
+      .index_select(0, flat.reshape({-1}).to(dense.device()))
+      .view(flat.sizes());
 }
 
 }  // namespace cpd

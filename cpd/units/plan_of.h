@@ -1,19 +1,29 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <cpd/comb/combing.h>
+#include <cpd/model/model.h>
 #include <cpd/plan/plan.h>
+
+#include <cstdint>
+#include <map>
 
 namespace cpd {
 
-/// What identifies a network: its ops and the names and shapes of its parameters; and its weights.
+/// Hashes by which a plan knows its network. The structure is that of the ops, their operands, and
+/// the names and shapes of the tensors they read; it does not depend on batch or image size.
 ModelIdentity identity_of(const Model& model);
 
-/// The plan that a keep amounts to: units, and for each parameter and buffer that changes the kept
-/// indices of each dimension with its role.
+/// What a keep means, in terms of the network alone: of every unit the kept channels, of every
+/// parameter and buffer that changes the kept indices of each dimension.
 Plan plan_of(const Model& model, const Combing& combing, const Keep& keep);
 
-/// What a plan keeps. Throws cpd::Error if the plan was made for another network, or names units
-/// that this one does not have.
+/// The keep that a plan's units name; units that the plan does not name stay whole. Throws
+/// cpd::Error if the plan was made for another network or a unit does not fit.
 Keep keep_of(const Plan& plan, const Model& model, const Combing& combing);
+
+/// The elements of a dense tensor that a plan keeps, read from the plan alone. Throws cpd::Error
+/// if the plan does not fit the tensor's shape.
+at::Tensor cut(const at::Tensor& dense, const std::map<int64_t, DimensionPlan>& dimensions);
 
 }  // namespace cpd

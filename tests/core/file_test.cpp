@@ -49,6 +49,18 @@ TEST_F(File, StaysAsItWasWhenThereIsNoRoom) {
   EXPECT_EQ(files(), 1);
 }
 
+TEST_F(File, IsThereOnlyIfTheCheckPasses) {
+  const auto check = [&](const std::string& temporary) {
+    EXPECT_EQ(read_file(temporary), "new");
+    EXPECT_EQ(files(), 1);
+    throw Error("is not right");
+  };
+  EXPECT_THROW(write_file(path("x"), "new", check), Error);
+  EXPECT_EQ(files(), 0);
+  write_file(path("x"), "new", [](const std::string&) {});
+  EXPECT_EQ(read_file(path("x")), "new");
+}
+
 TEST_F(File, ErrorsNameThePath) {
   try {
     write_file(path("missing/x"), "");
