@@ -170,6 +170,10 @@ std::vector<Network> choices_by_data() {
       after_linear("tokens_written", 8,
                    "    y = y.clone()\n    y[:, 1] = torch.relu(y[:, 2])\n    y[:, 3:] = 0.5\n", 8,
                    "plain 8 exact"),
+      after_linear("index_put_of_tokens", 8,
+                   "    t = y.transpose(0, 1)\n"
+                   "    y = torch.index_put(t, [self.index], t[:2]).transpose(0, 1)\n",
+                   8, "plain 8 exact", {indices("index", {3, 1})}),
       after_linear("zeros_of_channels", 8,
                    "    y = torch.cat([y, torch.zeros([x.size(0), 5, 4], dtype=7)], 2)\n", 12,
                    "plain 8 exact"),
