@@ -102,6 +102,16 @@ std::vector<Network> contractions() {
                    "    y = torch.linear(y, w)\n",
                    6, "plain 6 exact; plain 8 exact",
                    {{"w", {6, 8}}, {"up", {6, 2}}, {"down", {2, 8}}}),
+      after_linear("distances", 8,
+                   "    d = torch.cdist(y, torch.linear(x, self.o))\n"
+                   "    y = y + d.mean(2, True)\n",
+                   8, "plain 8 operand", {{"o", {8, 10}}}),
+      after_linear("spectral_norm", 8,
+                   "    s = torch.dot(self.u, torch.mv(self.w, self.v))\n"
+                   "    y = torch.relu(torch.linear(y, self.w / s))\n",
+                   6, "plain 6 operand; plain 8 operand",
+                   {{"w", {6, 8}}, buffer("u", {6}), buffer("v", {8})}),
+      after_linear("gated", 16, "    y = torch.glu(y, 2)\n", 8, "plain 8 exact"),
       after_linear("gram", 8, "    y = torch.matmul(torch.matmul(y, y.transpose(1, 2)), y)\n", 8,
                    "plain 8 operand"),
       after_stem("volume", 8,

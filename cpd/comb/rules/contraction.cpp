@@ -11,8 +11,11 @@ using Names = std::vector<std::string>;
 
 ValueId output_of(const RuleContext& rule) { return rule.op().outputs.front(); }
 
+/// An operand with its names. In a contraction of weights alone (spectral norm) nothing is read or
+/// written yet: it makes a weight whose own contraction says so.
 Operand operand_of(RuleContext& rule, ValueId value, Names names) {
-  return {rule.labels(value), std::move(names), rule.is_parameter(value) ? value : -1};
+  const bool weight = rule.is_parameter(value) && !rule.is_parameter(output_of(rule));
+  return {rule.labels(value), std::move(names), weight ? value : -1};
 }
 
 /// A summand that is broadcast to the result: its names are the last ones of the result.
@@ -105,6 +108,20 @@ void comb_bilinear(RuleContext& rule) {
                                    operand_of(rule, op.tensor("weight"), {"out", "left", "right"})};
   add_bias(rule, operands, op.tensor("bias"), result);
   contract(rule, std::move(operands), result);
+}
+
+/// Distances of rows: every pair of rows is compared over the inner dimension, without weights.
+void comb_cdist(RuleContext& rule) {
+  const auto values = rule.op().operands();
+  const int rank = rules::rank_of(rule, values.at(0));
+  if (!rules::any_labelled(rule) || rank != rules::rank_of(rule, values.at(1))) {
+    return rules::lock_operands(rule, "distances of operands of different rank");
+  }
+  const Names batch = batch_names(rank - 2);
+  contract(rule,
+           {{rule.labels(values[0]), joined(batch, {"row", "inner"}), -1},
+            {rule.labels(values[1]), joined(batch, {"column", "inner"}), -1}},
+           joined(batch, {"row", "column"}));
 }
 
 /// One side of an einsum equation; an ellipsis stands for as many dimensions as are left.
@@ -207,6 +224,7 @@ void add_contraction_rules(Rules& rules) {
   rules.add("aten::addbmm", {comb_addbmm});
   rules.add_all({"aten::outer", "aten::ger"}, {comb_outer});
   rules.add("aten::bilinear", {comb_bilinear});
+  rules.add("aten::cdist", {comb_cdist});
   rules.add("aten::einsum", {comb_einsum});
   rules.add("aten::tensordot", {comb_tensordot});
 }

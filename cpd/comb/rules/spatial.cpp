@@ -74,6 +74,9 @@ void add_spatial_rules(Rules& rules) {
   rules.add("aten::upsample_trilinear3d", spatial(3));
   rules.add_all({"aten::grid_sampler", "aten::grid_sampler_2d"}, sampling(2));
   rules.add("aten::grid_sampler_3d", sampling(3));
+  rules.add_all({"aten::affine_grid_generator", "torchvision::nms"}, {[](RuleContext& rule) {
+                  rules::lock_operands(rule, "coordinates are computed from it");
+                }});
   rules.add_all({"torchvision::roi_align", "torchvision::roi_pool"}, {comb_regions});
 }
 
