@@ -258,6 +258,68 @@ def forward(self, x):
 )",
        {{2, 5, 10}},
        "columns 3 x8 exact; rows 2 x4 exact; rows 4 exact"},
+      {"two_views_that_do_not_nest",
+       {{"stem", {24, 10}}, {"head", {5, 24}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    y = torch.linear(x, self.stem)
+    z = y.view([b, n, 4, 6]).softmax(1).reshape([b, n, 24]) + y.view([b, n, 3, 8]).softmax(1).reshape([b, n, 24])
+    return torch.linear(z, self.head)
+)",
+       {{2, 5, 10}},
+       "columns 2 x12 exact"},
+      {"grouped_query_in_five_dimensions",
+       {{"wq", {24, 10}}, {"wk", {12, 10}}, {"wv", {12, 10}}, {"out", {7, 24}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    q = torch.linear(x, self.wq).view([b, n, 2, 2, 6]).permute([0, 2, 3, 1, 4])
+    k = torch.linear(x, self.wk).view([b, n, 2, 1, 6]).permute([0, 2, 3, 1, 4])
+    v = torch.linear(x, self.wv).view([b, n, 2, 1, 6]).permute([0, 2, 3, 1, 4])
+    w = torch.softmax(torch.matmul(q, k.transpose(-2, -1)), -1)
+    y = torch.matmul(w, v).permute([0, 3, 1, 2, 4]).reshape([b, n, 24])
+    return torch.linear(y, self.out)
+)",
+       {{2, 5, 10}},
+       "columns 6 x2 exact; columns 6 x2 operand; rows 2 exact; rows 2 x2 exact"},
+      {"tied_embedding",
+       {{"table", {11, 12}},
+        {"norm", {12}},
+        {"gate", {16, 12}},
+        {"up", {16, 12}},
+        {"down", {12, 16}}},
+       R"(
+def forward(self, x):
+    i = torch.remainder(torch.floor(torch.abs(x[:, :, 0]) * 9), 11).to(4)
+    y = torch.embedding(self.table, i)
+    z = torch.rms_norm(y, [12], self.norm)
+    z = torch.silu(torch.linear(z, self.gate)) * torch.linear(z, self.up)
+    return torch.linear(y + torch.linear(z, self.down), self.table)
+)",
+       {{2, 5, 10}},
+       "plain 12 statistics; plain 16 exact"},
+      {"packed_projection",
+       {{"weight", {72, 24}},
+        {"bias", {72}},
+        {"stem", {24, 10}},
+        {"out", {24, 24}},
+        {"head", {5, 24}}},
+       R"(
+def forward(self, x):
+    b, n, c = x.shape
+    y = torch.linear(x, self.stem)
+    p = torch.linear(y, self.weight, self.bias).unflatten(-1, [3, 24])
+    p = p.unsqueeze(0).transpose(0, -2).squeeze(-2).contiguous()
+    q = p[0].view([b, n, 4, 6]).transpose(1, 2)
+    k = p[1].view([b, n, 4, 6]).transpose(1, 2)
+    v = p[2].view([b, n, 4, 6]).transpose(1, 2)
+    z = torch.scaled_dot_product_attention(q, k, v)
+    z = torch.linear(z.permute([0, 2, 1, 3]).contiguous().view([b, n, 24]), self.out)
+    return torch.linear(y + z, self.head)
+)",
+       {{2, 5, 10}},
+       "columns 6 x8 operand; plain 24 exact; rows 4 exact"},
       {"positions_and_token",
        {{"stem", {12, 10}},
         {"token", {1, 1, 12}},
