@@ -140,23 +140,81 @@ std::vector<at::Tensor> run_compact(const Model& model, const Compaction& compac
   return Execution(compaction.graph).run(values);
 }
 
+namespace {
+
+/// 1 for the slices of a member that are kept, in the extents of its label array.
+at::Tensor kept_mask(const Combing& combing, const ChannelGroup& group, const Member& member,
+                     const Keep& keep) {
+  const auto& array = combing.arrays[static_cast<size_t>(member.array)];
+  at::Tensor mask = torch::ones(array.extents, torch::kBool).view(-1);
+  for (const auto& [at, channel] : member.entries) {
+    const auto block = static_cast<size_t>(channel / group.of);
+    const auto index = static_cast<size_t>(channel % group.of);
+    if (!keep.kept(group.blocks[block][index])) mask[at] = false;
+  }
+  return mask.view(array.extents);
+}
+
+void zero_readers(torch::jit::Module& module, const Combing& combing, const Model& model,
+                  const Keep& keep) {
+  for (const auto& group : combing.groups) {
+    for (const auto& member : group.members) {
+      if (member.role != Role::kReader) continue;
+      const at::Tensor mask = kept_mask(combing, group, member, keep);
+      at::Tensor weight = module.attr(model.parameter(member.parameter).name).toTensor();
+      weight.copy_(torch::where(mask, weight, torch::zeros_like(weight)));
+    }
+  }
+}
+
+std::string mask_name(const std::string& weight, int dim) {
+  return "keep_" + weight + "_" + std::to_string(dim);
+}
+
+/// The twin and a mask of the right shape for every dimension of its weights.
+Network with_masks(const Network& network, const Combing& combing, const Model& model) {
+  Network twin = network;
+  twin.source = network.twin;
+  for (const auto& weight : network.weights) {
+    const Parameter* parameter = model.find(weight.name);
+    for (size_t d = 0; d < weight.shape.size(); ++d) {
+      Shape shape(weight.shape.size(), 1);
+      shape[d] = weight.shape[d];
+      const int array =
+          parameter == nullptr ? -1 : combing.dims[static_cast<size_t>(parameter->value)][d];
+      if (array >= 0) shape = combing.arrays[static_cast<size_t>(array)].extents;
+      twin.weights.push_back({mask_name(weight.name, static_cast<int>(d)), shape, true});
+    }
+  }
+  return twin;
+}
+
+}  // namespace
+
 std::vector<at::Tensor> run_zeroed(const Network& network, uint64_t seed, const Combing& combing,
                                    const Model& model, const Keep& keep,
                                    const std::vector<at::Tensor>& inputs) {
   auto module = make_module(network, seed);
   torch::NoGradGuard no_grad;
+  zero_readers(*module, combing, model, keep);
+  return run_module(*module, inputs);
+}
+
+std::vector<at::Tensor> run_twin(const Network& network, uint64_t seed, const Combing& combing,
+                                 const Model& model, const Keep& keep,
+                                 const std::vector<at::Tensor>& inputs) {
+  const Network twin = with_masks(network, combing, model);
+  auto module = make_module(twin, seed);
+  torch::NoGradGuard no_grad;
+  zero_readers(*module, combing, model, keep);
+  for (size_t i = network.weights.size(); i < twin.weights.size(); ++i) {
+    module->attr(twin.weights[i].name).toTensor().fill_(1.0);
+  }
   for (const auto& group : combing.groups) {
     for (const auto& member : group.members) {
-      if (member.role != Role::kReader) continue;
-      const auto& array = combing.arrays[static_cast<size_t>(member.array)];
-      at::Tensor mask = torch::ones(array.extents, torch::kBool).view(-1);
-      for (const auto& [at, channel] : member.entries) {
-        const auto block = static_cast<size_t>(channel / group.of);
-        const auto index = static_cast<size_t>(channel % group.of);
-        if (!keep.kept(group.blocks[block][index])) mask[at] = false;
-      }
-      at::Tensor weight = module->attr(model.parameter(member.parameter).name).toTensor();
-      weight.copy_(torch::where(mask.view(array.extents), weight, torch::zeros_like(weight)));
+      const std::string name = mask_name(model.parameter(member.parameter).name, member.dim);
+      at::Tensor mask = module->attr(name).toTensor();
+      mask.mul_(kept_mask(combing, group, member, keep).to(mask.scalar_type()));
     }
   }
   return run_module(*module, inputs);
@@ -183,6 +241,11 @@ std::string check_network(const Network& network, int plans) {
       return "units are '" + units_of(combing) + "', expected '" + network.units + "'" + about;
     }
     auto dense = make_module(network, seed);
+    const auto whole = compact(model, combing, Keep(combing), rules);
+    const auto inputs_seen = inputs_of(network, 2, seed + 1);
+    const std::string imported = differs("import", run_compact(model, whole, inputs_seen),
+                                         run_module(*dense, inputs_seen), 1e-12);
+    if (!imported.empty()) return imported + about;
     for (int plan = 0; plan < plans; ++plan) {
       const bool exact_only = plan % 2 == 0;
       const Keep keep = random_keep(combing, seed + 100 + static_cast<uint64_t>(plan), exact_only);
@@ -195,6 +258,11 @@ std::string check_network(const Network& network, int plans) {
         const auto masked = run_masked(shared_model, shared_combing, keep, inputs);
         const std::string difference = differs("masked against compact", masked, outputs, 1e-9);
         if (!difference.empty()) return difference + about + compaction.graph.text();
+        if (!network.twin.empty()) {
+          const auto twin = run_twin(network, seed, combing, model, keep, inputs);
+          const std::string apart = differs("compact against the twin", outputs, twin, 1e-9);
+          if (!apart.empty()) return apart + about + compaction.graph.text();
+        }
         if (!exact_only) continue;
         const auto expected = run_zeroed(network, seed, combing, model, keep, inputs);
         const std::string failure = differs("compact against zeroed", outputs, expected, 1e-9);

@@ -23,6 +23,9 @@ struct Network {
   std::string source;  ///< `def forward(self, x): ...`
   std::vector<Shape> inputs;
   std::string units;  ///< offered groups, sorted: `plain 8 exact; rows 4 exact`; empty: not checked
+  /// The same network with masks written in by hand where it sums, compares or normalises channels:
+  /// `self.keep_stem_0` is 1 for the kept and 0 for the other slices of dimension 0 of `stem`.
+  std::string twin = {};
 };
 
 /// The network as a TorchScript module in double precision with random weights.
@@ -44,12 +47,17 @@ std::vector<at::Tensor> run_zeroed(const Network& network, uint64_t seed, const 
                                    const Model& model, const Keep& keep,
                                    const std::vector<at::Tensor>& inputs);
 
+/// The hand-written twin with the masks of what is kept, reader slices set to zero as well.
+std::vector<at::Tensor> run_twin(const Network& network, uint64_t seed, const Combing& combing,
+                                 const Model& model, const Keep& keep,
+                                 const std::vector<at::Tensor>& inputs);
+
 /// max|a - b| / max|b|
 double relative_error(const at::Tensor& a, const at::Tensor& b);
 
 /// Everything that must hold for a network: import is exact; the expected units; and for many
-/// random keeps a certificate, compact = zeroed (exact units), at two batch sizes. Returns a
-/// description of the first failure, empty if there is none.
+/// random keeps a certificate, compact = zeroed (exact units), compact = the twin's (all units), at
+/// two batch sizes. Returns a description of the first failure, empty if there is none.
 std::string check_network(const Network& network, int plans = 6);
 
 }  // namespace cpd::testing
