@@ -1,6 +1,7 @@
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
 #include <cpd/core/json.h>
+#include <cpd/core/text.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,12 +15,6 @@ std::string shown(const Json& json) {
   constexpr size_t kLongest = 60;
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   return text.size() <= kLongest ? text : text.substr(0, kLongest) + "...";
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
 }
 
 std::string number_text(double value) {
@@ -106,7 +101,8 @@ const Json* JsonObject::take(const std::string& key) {
 void JsonObject::finish() const {
   for (const auto& [key, value] : json_->items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
-    throw Error("unknown key", {.path = key_path(path_, key)}, "one of " + joined(known_));
+    throw Error("unknown key" + suggestion(key, known_), {.path = key_path(path_, key)},
+                "one of " + joined(known_));
   }
 }
 

@@ -45,7 +45,8 @@ TEST(JsonObject, TakesWholeNumbersAsRealOnes) { EXPECT_EQ(read(R"({"rate": 2})")
 
 TEST(JsonObject, NamesTheUnknownKeyAndTheKnownOnes) {
   EXPECT_EQ(message_of(R"({"step": 7})"),
-            "training.step: unknown key; expected one of rate, steps, names, limit");
+            "training.step: unknown key (did you mean 'steps'?); expected one of rate, steps, "
+            "names, limit");
 }
 
 TEST(JsonObject, NamesThePathOfAWrongType) {
