@@ -35,13 +35,20 @@ void collect(const c10::IValue& value, TensorList& tensors) {
   }
 }
 
+/// What the interpreter says is wrong, without its trace through the code.
+std::string reason_of(const std::string& message) {
+  const std::string mark = "RuntimeError: ";
+  const size_t at = message.rfind(mark);
+  return first_line(at == std::string::npos ? message : message.substr(at + mark.size()));
+}
+
 TensorList run_module(torch::jit::Module& module, const TensorList& inputs) {
   std::vector<c10::IValue> stack(inputs.begin(), inputs.end());
   TensorList outputs;
   try {
     collect(module.forward(stack), outputs);
   } catch (const std::exception& error) {
-    throw Error("the exported network does not run: " + first_line(error.what()));
+    throw Error("the exported network does not run: " + reason_of(error.what()));
   }
   return outputs;
 }
@@ -120,7 +127,8 @@ class Judge {
     std::vector<TensorList> plain_outputs;
     for (int64_t change : changes) plain_outputs.push_back(in_own_type(change));
     const Model doubled = in_double(model_);
-    module_.to(at::kDouble);
+    for (at::Tensor tensor : module_.parameters()) tensor.set_data(in_double(tensor.detach()));
+    for (at::Tensor tensor : module_.buffers()) tensor.set_data(in_double(tensor.detach()));
     for (size_t i = 0; i < changes.size(); ++i) judge(doubled, changes[i], plain_outputs[i]);
     return std::move(comparisons_);
   }

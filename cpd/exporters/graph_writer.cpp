@@ -2,6 +2,7 @@
 #include <cpd/core/error.h>
 #include <cpd/exporters/graph_writer_internal.h>
 #include <cpd/model/argument.h>
+#include <cpd/model/scalar_type.h>
 #include <torch/csrc/jit/passes/constant_pooling.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 
@@ -172,7 +173,8 @@ void GraphWriter::write_op(const Op& op) {
   const auto& schema = schema_of(op);
   std::vector<JitValue*> inputs;
   for (size_t i = 0; i < op.args.size(); ++i) {
-    inputs.push_back(argument(op.args[i].value, schema.arguments()[i].type()));
+    const auto& type = schema.arguments()[i].type();
+    inputs.push_back(follows_input(op, op.args[i]) ? dtype() : argument(op.args[i].value, type));
   }
   Node* node = graph_->create(Symbol::fromQualString(op.kind), inputs, schema.returns().size());
   if (!op.where.file.empty()) node->setSourceRange(range_of(op.where));
@@ -252,6 +254,21 @@ GraphWriter::JitValue* GraphWriter::device() {
     device_ = graph_->insert(prim::device, {tensor(model_.graph.inputs.at(0))});
   }
   return device_;
+}
+
+/// Does a tensor made from nothing have the precision of the input? Then it keeps following it.
+bool GraphWriter::follows_input(const Op& op, const NamedArg& arg) const {
+  const auto* expr = std::get_if<Expr>(&arg.value);
+  if (arg.name != "dtype" || expr == nullptr || !op.operands().empty()) return false;
+  const auto type = scalar_type_of(model_.graph.value(model_.graph.inputs.at(0)).dtype);
+  return at::isFloatingType(type) && expr->dense_int() == static_cast<int64_t>(type);
+}
+
+GraphWriter::JitValue* GraphWriter::dtype() {
+  if (dtype_ == nullptr) {
+    dtype_ = graph_->insert(prim::dtype, {tensor(model_.graph.inputs.at(0))});
+  }
+  return dtype_;
 }
 
 GraphWriter::JitValue* GraphWriter::training() {

@@ -35,6 +35,8 @@ class GraphWriter {
   JitValue* module_at(const std::string& path);
   JitValue* constant_tensor(const at::Tensor& tensor);
   JitValue* device();
+  bool follows_input(const Op& op, const NamedArg& arg) const;
+  JitValue* dtype();
   JitValue* training();
   JitValue* number(const Expr& expr);
   JitValue* size_call(const Expr& expr);
@@ -54,6 +56,7 @@ class GraphWriter {
   std::map<std::string, JitValue*> modules_;
   std::map<std::string, JitValue*> numbers_;
   JitValue* device_ = nullptr;
+  JitValue* dtype_ = nullptr;
 };
 
 /// The module that owns an attribute, and its position there; the position is -1 if there is none.

@@ -1,5 +1,6 @@
 // export_network IN OUT SHAPE [SEED]: exports a TorchScript file, restricted to a random keep where
-// a seed is given, and prints what the file should hold: `NAME SHAPE` for each tensor of the table.
+// a seed is given (of units of level `exact` only if it is even), and prints what the file should
+// hold: `NAME SHAPE` for each tensor of the table.
 #include <cpd/comb/compaction.h>
 #include <cpd/exporters/export.h>
 #include <cpd/units/plan_of.h>
@@ -22,7 +23,10 @@ void export_network(int count, char** arguments) {
   const cpd::Rules rules = cpd::default_rules();
   const cpd::Combing combing = cpd::comb(model);
   cpd::Keep keep(combing);
-  if (count > 4) keep = cpd::testing::random_keep(combing, std::stoull(arguments[4]), false);
+  if (count > 4) {
+    const uint64_t seed = std::stoull(arguments[4]);
+    keep = cpd::testing::random_keep(combing, seed, seed % 2 == 0);
+  }
   const cpd::Compaction compaction = cpd::compact(model, combing, keep, rules);
   cpd::certify(model, combing, keep, compaction, rules);
   const cpd::Plan plan = cpd::plan_of(model, combing, keep);
