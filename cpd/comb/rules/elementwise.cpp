@@ -140,7 +140,6 @@ const std::vector<std::string> kPointwise = {"aten::abs",
                                              "aten::subtract",
                                              "aten::tan",
                                              "aten::tanh",
-                                             "aten::tanhshrink",
                                              "aten::threshold",
                                              "aten::true_divide",
                                              "aten::trunc",
@@ -218,10 +217,9 @@ void comb_two_operands(RuleContext& rule) {
 void add_elementwise_rules(Rules& rules) {
   rules.add_all(kPointwise, {comb_pointwise});
   rules.add_all(
-      {"aten::to", "aten::_to_copy", "aten::type_as", "aten::float", "aten::half", "aten::double",
-       "aten::zeros_like", "aten::ones_like", "aten::full_like", "aten::empty_like",
-       "aten::rand_like", "aten::randn_like", "aten::fill", "aten::zero", "aten::lift_fresh",
-       "aten::resolve_conj", "aten::resolve_neg", "aten::softsign"},
+      {"aten::to", "aten::_to_copy", "aten::type_as", "aten::zeros_like", "aten::ones_like",
+       "aten::full_like", "aten::empty_like", "aten::rand_like", "aten::randn_like", "aten::fill",
+       "aten::zero", "aten::lift_fresh", "aten::resolve_conj", "aten::resolve_neg"},
       {comb_cast});
   rules.add_all({"aten::batch_norm", "aten::prelu"}, {comb_per_channel});
   rules.add("aten::view_as_complex", {comb_view_as_complex});

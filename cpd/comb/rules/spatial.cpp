@@ -54,12 +54,12 @@ void comb_regions(RuleContext& rule) {
 
 void add_pools(Rules& rules, int count) {
   const std::string d = std::to_string(count) + "d";
-  rules.add_all(
-      {"aten::max_pool" + d, "aten::max_pool" + d + "_with_indices", "aten::avg_pool" + d,
-       "aten::adaptive_avg_pool" + d, "aten::adaptive_max_pool" + d, "aten::_adaptive_avg_pool" + d,
-       "aten::lp_pool" + d, "aten::fractional_max_pool" + d, "aten::upsample_nearest" + d,
-       "aten::_upsample_nearest_exact" + d},
-      spatial(count));
+  rules.add_all({"aten::max_pool" + d, "aten::max_pool" + d + "_with_indices", "aten::avg_pool" + d,
+                 "aten::adaptive_avg_pool" + d, "aten::adaptive_max_pool" + d,
+                 "aten::upsample_nearest" + d, "aten::_upsample_nearest_exact" + d},
+                spatial(count));
+  if (count == 1) return;  // LibTorch has these for planes and volumes only
+  rules.add_all({"aten::_adaptive_avg_pool" + d, "aten::fractional_max_pool" + d}, spatial(count));
   rules.add("aten::max_unpool" + d, unpooling(count));
 }
 
