@@ -2,6 +2,7 @@
 #include <cpd/comb/rule.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <support/network.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
 namespace cpd {
@@ -15,7 +16,27 @@ TEST(DefaultRules, AreForOperatorsOfLibTorch) {
       unknown.push_back(kind);
     }
   }
-  EXPECT_THAT(unknown, testing::IsEmpty());
+  EXPECT_THAT(unknown, ::testing::IsEmpty());
+}
+
+TEST(DefaultRules, LockAndNameWhatTheyDoNotKnow) {
+  testing::Network network;
+  network.weights = {{"stem", {3, 10}}, {"head", {5, 3}}};
+  network.source =
+      "def forward(self, x):\n"
+      "    y = torch.linear(x, self.stem)\n"
+      "    y = torch.cross(y, torch.relu(y), 2)\n"
+      "    return torch.linear(y, self.head)\n";
+  network.inputs = {{2, 5, 10}};
+  const Model model = testing::make_model(network, 1);
+  const Combing combing = comb(model);
+  EXPECT_EQ(testing::units_of(combing), "none");
+  ASSERT_EQ(combing.unknown_ops.size(), 1U);
+  EXPECT_THAT(combing.unknown_ops[0], ::testing::HasSubstr("cross"));
+  const bool named = std::any_of(
+      combing.locked.begin(), combing.locked.end(),
+      [](const LockedDimension& l) { return l.reason.find("no rule for") != std::string::npos; });
+  EXPECT_TRUE(named);
 }
 
 TEST(DefaultRules, GiveWayToLaterOnes) {

@@ -145,7 +145,12 @@ void register_rectangles(RuleContext& rule, const Labels& labels) {
 
 void set_all(RuleContext& rule, const Labels& labels) {
   for (ValueId output : rule.op().outputs) {
-    if (output >= 0 && rule.shape(output) == labels.shape) rule.set(output, labels);
+    if (output < 0) continue;
+    if (rule.shape(output) == labels.shape) {
+      rule.set(output, labels);
+    } else {
+      for (const auto& array : labels.dims) rule.lock(array, "an output of another shape");
+    }
   }
 }
 

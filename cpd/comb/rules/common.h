@@ -49,7 +49,7 @@ Labels with_copies(RuleContext& rule, const Labels& labels, int dim, int64_t cou
 /// Registers every array of an inner value that varies along other dimensions than its own.
 void register_rectangles(RuleContext& rule, const Labels& labels);
 
-/// Sets the labels of every output that has their shape.
+/// Sets the labels of every output; locks them if one has another shape.
 void set_all(RuleContext& rule, const Labels& labels);
 /// Gives all operands' labels up, with a reason; outputs stay unlabelled.
 void lock_operands(RuleContext& rule, const std::string& reason);

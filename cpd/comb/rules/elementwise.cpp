@@ -154,7 +154,13 @@ const std::vector<std::string> kPointwise = {"aten::abs",
 /// All operands meet, under broadcasting.
 void comb_pointwise(RuleContext& rule) {
   if (!any_labelled(rule)) return;
-  const Labels met = rule.elementwise(rule.op().operands(), rule.shape(rule.op().outputs.front()));
+  const Shape& shape = rule.shape(rule.op().outputs.front());
+  const auto operands = rule.op().operands();
+  const bool broadcasts = std::all_of(operands.begin(), operands.end(), [&](ValueId value) {
+    return rule.shape(value).size() <= shape.size();
+  });
+  if (!broadcasts) return rules::lock_operands(rule, "a result of lower rank than its operands");
+  const Labels met = rule.elementwise(operands, shape);
   rules::set_all(rule, met);
 }
 

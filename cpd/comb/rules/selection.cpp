@@ -233,14 +233,13 @@ void rewrite_roll(RewriteContext& rewrite) {
   const ValueId input = subject(op);
   const Shape& shape = shape_of(rewrite.dense(), input);
   const auto dims = rules::dims_of(op, "dims", static_cast<int>(shape.size()));
-  const auto shifts = shifts_of(op);
-  std::vector<Expr> owned;
+  if (!std::holds_alternative<std::vector<Expr>>(op.arg("shifts"))) return;
+  std::vector<Expr> owned = std::get<std::vector<Expr>>(op.arg("shifts"));
   for (size_t i = 0; i < dims.size(); ++i) {
+    if (!rewrite.shrinks(input, dims[i])) continue;
     const int64_t extent = shape[static_cast<size_t>(dims[i])];
-    const int64_t shift = ((shifts[i] % extent) + extent) % extent;
-    const bool shrinks = rewrite.shrinks(input, dims[i]);
-    owned.push_back(Expr::constant(shrinks ? rewrite.count(input, dims[i], extent - shift, extent)
-                                           : shifts[i]));
+    const int64_t shift = ((owned[i].dense_int() % extent) + extent) % extent;
+    owned[i] = Expr::constant(rewrite.count(input, dims[i], extent - shift, extent));
   }
   rewrite.op().set("shifts", owned);
 }
