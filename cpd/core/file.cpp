@@ -13,19 +13,35 @@
 namespace cpd {
 namespace {
 
-/// A file that is removed again unless it was kept.
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// A file that is removed again unless it was kept. Where the file system can, it has no name until
+/// then, so that nothing stays behind even if the process is killed.
 class TemporaryFile {
  public:
   explicit TemporaryFile(const std::string& target)
-      : target_(target), path_(target + ".part" + std::to_string(::getpid())) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+      : target_(target), named_(target + ".part" + std::to_string(::getpid())) {
+    descriptor_ = ::open(folder_of(target).c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0 && ::access(path().c_str(), F_OK) == 0) return;
+    if (descriptor_ >= 0) ::close(descriptor_);
+    has_name_ = true;
+    descriptor_ = ::open(named_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail("cannot be written");
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!kept_) ::unlink(path_.c_str());
+    ::close(descriptor_);
+    if (has_name_) ::unlink(named_.c_str());
+  }
+
+  /// Where the file can be read now.
+  std::string path() const {
+    return has_name_ ? named_ : "/proc/self/fd/" + std::to_string(descriptor_);
   }
 
   void write(std::string_view bytes) {
@@ -35,20 +51,21 @@ class TemporaryFile {
       if (written <= 0) fail("could not be written to the end");
       bytes.remove_prefix(static_cast<size_t>(written));
     }
-  }
-
-  const std::string& path() const { return path_; }
-
-  void close() {
     if (::fsync(descriptor_) != 0) fail("could not be written to the end");
-    const int closed = ::close(descriptor_);
-    descriptor_ = -1;
-    if (closed != 0) fail("could not be written to the end");
   }
 
   void keep() {
-    if (std::rename(path_.c_str(), target_.c_str()) != 0) fail("cannot be moved into place");
-    kept_ = true;
+    if (!has_name_) {
+      const int flags = AT_SYMLINK_FOLLOW;
+      if (::linkat(AT_FDCWD, path().c_str(), AT_FDCWD, target_.c_str(), flags) == 0) return;
+      ::unlink(named_.c_str());
+      if (::linkat(AT_FDCWD, path().c_str(), AT_FDCWD, named_.c_str(), flags) != 0) {
+        fail("cannot be moved into place");
+      }
+      has_name_ = true;
+    }
+    if (std::rename(named_.c_str(), target_.c_str()) != 0) fail("cannot be moved into place");
+    has_name_ = false;
   }
 
  private:
@@ -58,9 +75,9 @@ class TemporaryFile {
   }
 
   std::string target_;
-  std::string path_;
+  std::string named_;
   int descriptor_ = -1;
-  bool kept_ = false;
+  bool has_name_ = false;
 };
 
 }  // namespace
@@ -87,7 +104,6 @@ void write_file(const std::string& path, std::string_view bytes,
                 const std::function<void(const std::string& temporary)>& check) {
   TemporaryFile file(path);
   file.write(bytes);
-  file.close();
   check(file.path());
   file.keep();
 }

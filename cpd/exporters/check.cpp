@@ -185,12 +185,12 @@ double relative_error(const std::vector<at::Tensor>& a, const std::vector<at::Te
   return error;
 }
 
-torch::jit::Module load(const std::string& path) {
+torch::jit::Module load(const std::string& path, const std::string& called) {
   try {
     return torch::jit::load(path, at::kCPU);
   } catch (const std::exception& error) {
     throw Error("this is no TorchScript file that can be read: " + first_line(error.what()),
-                {.path = path}, "a file written by torch.jit.save");
+                {.path = called.empty() ? path : called}, "a file written by torch.jit.save");
   }
 }
 

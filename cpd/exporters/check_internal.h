@@ -5,8 +5,8 @@
 
 namespace cpd::exporters {
 
-/// Loads a TorchScript file to the CPU; throws cpd::Error that names it.
-torch::jit::Module load(const std::string& path);
+/// Loads a TorchScript file to the CPU; throws cpd::Error that names it, by another name if given.
+torch::jit::Module load(const std::string& path, const std::string& called = "");
 
 /// Compares a module with the compact network at one or two batch sizes: in double precision where
 /// the graph runs in it, else in its own. Throws cpd::Error if the module does not run.

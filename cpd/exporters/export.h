@@ -43,8 +43,9 @@ struct ExportResult {
 /// Writes the network as a TorchScript file with the names, the order and the flags of the
 /// original's parameters and buffers. The file is written beside its final place, loaded again and
 /// compared at two batch sizes before it takes its name: it is there whole and right, or not at
-/// all. Throws cpd::Error if the file exists (without `force`) or is the model's own source, if it
-/// cannot be written, or if it does not compute what the network does.
+/// all. Plans that the model's own file was made by go along, oldest first: `plan-1.json`,
+/// `plan-2.json`, ... Throws cpd::Error if the file exists (without `force`) or is the model's own
+/// source, if it cannot be written, or if it does not compute what the network does.
 ExportResult export_torchscript(const Model& model, const std::string& path,
                                 const ExportOptions& options = {});
 /// The same for the network restricted by a compaction.
@@ -57,6 +58,13 @@ ExportResult export_state_dict(const Model& model, const std::string& path,
                                const ExportOptions& options = {});
 ExportResult export_state_dict(const Model& model, const Compaction& compaction,
                                const std::string& path, const ExportOptions& options = {});
+
+/// Picks the form by the file's name: safetensors for `.safetensors`, else TorchScript.
+ExportResult export_network(const Model& model, const Compaction& compaction,
+                            const std::string& path, const ExportOptions& options = {});
+
+/// The texts that travel in a TorchScript file, by name. Throws cpd::Error if it cannot be read.
+std::map<std::string, std::string> embedded_texts(const std::string& path);
 
 /// The network as a module in memory that can be trained, saved and loaded
 /// (cpd/exporters/compact_module.h). It owns copies of all tensors.

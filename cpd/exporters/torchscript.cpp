@@ -1,3 +1,4 @@
+#include <caffe2/serialize/inline_container.h>
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
 #include <cpd/dynamic_ops/compact_form.h>
@@ -9,13 +10,31 @@
 #include <cpd/model/argument.h>
 
 #include <cstring>
+#include <filesystem>
 #include <sstream>
 
 namespace cpd {
 namespace {
 
-std::string serialised(const torch::jit::Module& module, const ExportOptions& options) {
-  torch::jit::ExtraFilesMap extra(options.extra_files.begin(), options.extra_files.end());
+constexpr const char* kPlan = "plan.json";
+
+std::string earlier_plan(int number) { return "plan-" + std::to_string(number) + ".json"; }
+
+/// Texts of the new file: those given, and the plans by which the source was made, oldest first.
+torch::jit::ExtraFilesMap texts_of(const Model& model, const ExportOptions& options) {
+  torch::jit::ExtraFilesMap texts(options.extra_files.begin(), options.extra_files.end());
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(model.source, ignored)) return texts;
+  auto embedded = embedded_texts(model.source);
+  int number = 1;
+  for (; embedded.count(earlier_plan(number)) > 0; ++number) {
+    texts[earlier_plan(number)] = embedded[earlier_plan(number)];
+  }
+  if (embedded.count(kPlan) > 0) texts[earlier_plan(number)] = embedded[kPlan];
+  return texts;
+}
+
+std::string serialised(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra) {
   std::ostringstream stream;
   try {
     module.save(stream, extra);
@@ -57,10 +76,10 @@ ExportResult export_torchscript(const Model& model, const std::string& path,
   ExportResult result;
   result.path = path;
   result.lost = exporters::lost_in_rebuild(model);
-  const std::string bytes = serialised(exporters::rebuild(model), options);
+  const std::string bytes = serialised(exporters::rebuild(model), texts_of(model, options));
   result.bytes = static_cast<int64_t>(bytes.size());
   write_file(path, bytes, [&](const std::string& temporary) {
-    const auto module = exporters::load(temporary);
+    const auto module = exporters::load(temporary, path);
     check_tensors(model, module);
     result.comparisons = exporters::compare(model, module, options.reference);
     for (const auto& comparison : result.comparisons) {
@@ -69,6 +88,30 @@ ExportResult export_torchscript(const Model& model, const std::string& path,
     }
   });
   return result;
+}
+
+std::map<std::string, std::string> embedded_texts(const std::string& path) {
+  std::map<std::string, std::string> texts;
+  try {
+    caffe2::serialize::PyTorchStreamReader reader(path);
+    const std::string folder = "extra/";
+    for (const std::string& record : reader.getAllRecords()) {
+      if (record.rfind(folder, 0) != 0) continue;
+      const auto [data, size] = reader.getRecord(record);
+      texts[record.substr(folder.size())] = {static_cast<const char*>(data.get()), size};
+    }
+  } catch (const c10::Error& error) {
+    throw Error("this is no TorchScript file that can be read: " + first_line(error.msg()),
+                {.path = path}, "a file written by torch.jit.save");
+  }
+  return texts;
+}
+
+ExportResult export_network(const Model& model, const Compaction& compaction,
+                            const std::string& path, const ExportOptions& options) {
+  const bool state = path.ends_with(".safetensors");
+  return state ? export_state_dict(model, compaction, path, options)
+               : export_torchscript(model, compaction, path, options);
 }
 
 ExportResult export_torchscript(const Model& model, const Compaction& compaction,

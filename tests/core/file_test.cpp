@@ -1,7 +1,10 @@
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -52,13 +55,27 @@ TEST_F(File, StaysAsItWasWhenThereIsNoRoom) {
 TEST_F(File, IsThereOnlyIfTheCheckPasses) {
   const auto check = [&](const std::string& temporary) {
     EXPECT_EQ(read_file(temporary), "new");
-    EXPECT_EQ(files(), 1);
     throw Error("is not right");
   };
   EXPECT_THROW(write_file(path("x"), "new", check), Error);
   EXPECT_EQ(files(), 0);
   write_file(path("x"), "new", [](const std::string&) {});
   EXPECT_EQ(read_file(path("x")), "new");
+}
+
+TEST_F(File, LeavesNothingBehindWhenKilled) {
+  const int nameless = ::open(folder_.c_str(), O_WRONLY | O_TMPFILE, 0600);
+  if (nameless < 0) GTEST_SKIP() << "the file system has no files without a name";
+  ::close(nameless);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    write_file(path("x"), "new", [](const std::string&) { std::raise(SIGKILL); });
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(files(), 0);
 }
 
 TEST_F(File, ErrorsNameThePath) {

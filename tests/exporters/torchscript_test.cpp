@@ -1,4 +1,7 @@
 #include <cpd/core/error.h>
+#include <cpd/core/file.h>
+#include <cpd/zoo/network.h>
+#include <cpd/zoo/zoo.h>
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
@@ -78,6 +81,59 @@ TEST_F(TorchScript, TextsTravelInTheFile) {
   torch::jit::load(path("x.pt"), at::kCPU, extra);
   EXPECT_EQ(extra["plan.json"], "{\"a\": 1}");
   EXPECT_EQ(extra["report.json"], "[]");
+}
+
+TEST_F(TorchScript, EarlierPlansFormAChain) {
+  const Subject subject(source_named("conv2d"));
+  std::string from;
+  for (const std::string step : {"a", "b", "c"}) {
+    const Model model =
+        from.empty() ? subject.model : load_model(from, {example(subject.source, 2)});
+    ExportOptions options;
+    options.extra_files = {{"plan.json", step}, {"report.json", "of " + step}};
+    export_torchscript(model, path(step + ".pt"), options);
+    from = path(step + ".pt");
+  }
+  const std::map<std::string, std::string> expected = {
+      {"plan-1.json", "a"}, {"plan-2.json", "b"}, {"plan.json", "c"}, {"report.json", "of c"}};
+  EXPECT_EQ(embedded_texts(from), expected);
+  EXPECT_THROW(embedded_texts(path("none.pt")), Error);
+}
+
+TEST_F(TorchScript, TheNameOfTheFilePicksTheForm) {
+  const Subject subject(source_named("conv2d"));
+  export_network(subject.model, subject.compaction(1), path("x.pt"));
+  export_network(subject.model, subject.compaction(1), path("x.safetensors"));
+  torch::jit::load(path("x.pt"));
+  EXPECT_EQ(read_file(path("x.safetensors")).substr(8, 1), "{");
+}
+
+TEST_F(TorchScript, AShrunkModelIsExportedAsItIs) {
+  const Source source = source_named("shuffle");
+  DynamicModel dynamic = dynamic_model_of(source);
+  dynamic.set_keep(half_of(dynamic.combing(), 4));
+  const auto x = example(source, 3);
+  const at::Tensor masked = dynamic.forward(x);
+  dynamic.shrink();
+  export_torchscript(dynamic.model(), path("x.pt"));
+  auto loaded = torch::jit::load(path("x.pt"));
+  EXPECT_LE(error_of(run(loaded, x), masked), 1e-9);
+}
+
+TEST_F(TorchScript, ModulesInCppAreExportedUnderTheirNames) {
+  const auto network = make_network(parse_network("zoo:resnet20"));
+  randomise_statistics(*network, 1);
+  network->eval();
+  const Model model = trace_model(network, {torch::randn({2, 3, 32, 32})});
+  const Combing combing = comb(model);
+  const auto compaction = compact(model, combing, half_of(combing, 3), default_rules());
+  export_torchscript(model, compaction, path("x.pt"));
+  auto loaded = torch::jit::load(path("x.pt"));
+  std::vector<std::string> names, expected;
+  for (const auto& parameter : loaded.named_parameters()) names.push_back(parameter.name);
+  for (const auto& parameter : network->named_parameters()) expected.push_back(parameter.key());
+  EXPECT_EQ(names, expected);
+  EXPECT_EQ(run(loaded, torch::randn({5, 3, 32, 32})).size(0), 5);
 }
 
 TEST_F(TorchScript, TrainingSwitchesBatchNormAndCounts) {

@@ -224,6 +224,14 @@ class Exported(unittest.TestCase):
         self.assertEqual((plan["format"], plan["version"]), ("cpd-plan", 1))
         self.assertEqual(json.loads(extra["report.json"]), {"made": "by a test"})
 
+    def test_moves_to_another_device(self):
+        x = self.inputs()[0]
+        for _, module, _ in self.each_export():
+            shapes = [tensor.shape for tensor in tensors_in(module(x))]
+            moved = tensors_in(module.to(torch.device("meta"))(x.to("meta")))
+            self.assertEqual([tensor.shape for tensor in moved], shapes)
+            self.assertTrue(all(tensor.is_meta for tensor in moved))
+
     def test_freezes(self):
         x = self.inputs()[0]
         for _, module, _ in self.each_export():
