@@ -23,6 +23,29 @@ std::string number_text(double value) {
   return text.str();
 }
 
+bool flat(const Json& json) {
+  return std::none_of(json.begin(), json.end(), [](const Json& item) {
+    return item.is_object() || (item.is_array() && !item.empty() && !flat(item));
+  });
+}
+
+void write(const Json& json, size_t depth, std::string& text) {
+  if (!json.is_structured() || json.empty() || (json.is_array() && flat(json))) {
+    text += json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return;
+  }
+  const std::string indent(depth + 1, ' ');
+  text += json.is_object() ? "{" : "[";
+  bool first = true;
+  for (const auto& [key, value] : json.items()) {
+    text += (first ? "\n" : ",\n") + indent;
+    if (json.is_object()) text += Json(key).dump() + ": ";
+    write(value, depth + 1, text);
+    first = false;
+  }
+  text += "\n" + std::string(depth, ' ') + (json.is_object() ? "}" : "]");
+}
+
 int64_t line_of(const std::string& text, size_t byte) {
   const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(byte, text.size()));
   return 1 + std::count(text.begin(), end, '\n');
@@ -41,6 +64,12 @@ Json parse_json(const std::string& text, const std::string& origin) {
     const std::string line = std::to_string(line_of(text, error.byte));
     throw Error("not readable as JSON in line " + line, {.path = origin}, "valid JSON");
   }
+}
+
+std::string json_text(const Json& json) {
+  std::string text;
+  write(json, 0, text);
+  return text + "\n";
 }
 
 Json read_json_file(const std::string& path) { return parse_json(read_file(path), path); }
@@ -87,6 +116,8 @@ void read_json(const Json& json, const std::string& path, std::string& value) {
   if (!json.is_string()) throw_wrong_type(json, path, "a text");
   value = json.get<std::string>();
 }
+
+void read_json(const Json& json, const std::string&, Json& value) { value = json; }
 
 JsonObject::JsonObject(const Json& json, std::string path) : json_(&json), path_(std::move(path)) {
   if (!json.is_object()) throw_wrong_type(json, path_, "an object");

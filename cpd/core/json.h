@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -20,6 +21,10 @@ Json parse_json(const std::string& text, const std::string& origin);
 /// Reads and parses a file; throws cpd::Error that names it.
 Json read_json_file(const std::string& path);
 
+/// Text for files that people read: an object's keys under each other, lists of numbers and short
+/// texts in one line; ends with a line break.
+std::string json_text(const Json& json);
+
 /// Throws cpd::Error: the value at `path` is not what was `expected`.
 [[noreturn]] void throw_wrong_type(const Json& json, const std::string& path,
                                    const std::string& expected);
@@ -32,6 +37,8 @@ void read_json(const Json& json, const std::string& path, uint64_t& value);
 void read_json(const Json& json, const std::string& path, int& value);
 void read_json(const Json& json, const std::string& path, double& value);
 void read_json(const Json& json, const std::string& path, std::string& value);
+/// Takes anything: for values whose type is not known beforehand.
+void read_json(const Json& json, const std::string& path, Json& value);
 
 template <typename T>
 void read_json(const Json& json, const std::string& path, std::vector<T>& value) {
@@ -41,6 +48,16 @@ void read_json(const Json& json, const std::string& path, std::vector<T>& value)
     T element{};
     read_json(json[i], path + "[" + std::to_string(i) + "]", element);
     value.push_back(std::move(element));
+  }
+}
+
+/// An object whose keys are names.
+template <typename T>
+void read_json(const Json& json, const std::string& path, std::map<std::string, T>& value) {
+  if (!json.is_object()) throw_wrong_type(json, path, "an object");
+  value.clear();
+  for (const auto& [name, element] : json.items()) {
+    read_json(element, key_path(path, name), value[name]);
   }
 }
 

@@ -2,6 +2,8 @@
 #include <cpd/plan/choice.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <map>
 
@@ -47,16 +49,19 @@ void Bounds::verify(const std::string& unit) const {
   if (divisor < 1) fail("divisor " + std::to_string(divisor), "1 or more");
   if (min > largest()) {
     fail("at least " + std::to_string(min) + " and at most " + std::to_string(largest()) +
-             " channels contradict each other", "min <= max");
+             " channels contradict each other",
+         "min <= max");
   }
   if (largest() > of) {
-    fail("at most " + std::to_string(largest()) + " channels", "no more than its " + std::to_string(of));
+    fail("at most " + std::to_string(largest()) + " channels",
+         "no more than its " + std::to_string(of));
   }
   for (int64_t k = 1; k <= of; ++k) {
     if (allows(k)) return;
   }
-  fail("no number of channels between " + std::to_string(min) + " and " + std::to_string(largest()) +
-           " gives a multiple of " + std::to_string(divisor), "bounds that leave a choice");
+  fail("no number of channels between " + std::to_string(min) + " and " +
+           std::to_string(largest()) + " gives a multiple of " + std::to_string(divisor),
+       "bounds that leave a choice");
 }
 
 int64_t number_of(const Choice& choice, int64_t of, const std::string& unit) {
@@ -77,29 +82,27 @@ int64_t number_of(const Choice& choice, int64_t of, const std::string& unit) {
 
 Amount parse_amount(const std::string& text) {
   static const std::map<std::string, double> units = {
-      {"", 1},    {"k", 1e3},  {"K", 1e3},  {"M", 1e6},   {"G", 1e9},   {"T", 1e12},
-      {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1},     {"us", 1e-6},
-      {"ms", 1e-3}, {"s", 1}};
+      {"", 1},     {"k", 1e3},  {"K", 1e3},  {"M", 1e6}, {"G", 1e9},   {"T", 1e12},  {"kB", 1e3},
+      {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1},   {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
   const std::string expected = "a fraction up to 1, or an amount like 2G, 5M, 100MB, 12ms";
-  size_t end = 0;
   double value = 0;
-  try {
-    value = std::stod(text, &end);
-  } catch (const std::exception&) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto unit = units.find(std::string(end, text.data() + text.size()));
+  if (error != std::errc() || unit == units.end()) {
     throw Error("'" + text + "' is no budget", {}, expected);
   }
-  const auto unit = units.find(text.substr(end));
-  if (unit == units.end()) throw Error("'" + text + "' is no budget", {}, expected);
   if (!(value > 0) || !std::isfinite(value)) throw Error("budget '" + text + "'", {}, expected);
   const bool fraction = unit->first.empty() && value <= 1;
   return {value * unit->second, fraction};
 }
 
 std::string to_text(const Amount& amount) {
-  std::string text = std::to_string(amount.value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
+  std::array<char, 400> text{};
+  const auto written =
+      std::to_chars(text.data(), text.data() + text.size(), amount.value, std::chars_format::fixed);
+  // Only seconds are absolute and below 1: without the unit they would read as a fraction.
+  const bool ambiguous = !amount.fraction && amount.value <= 1;
+  return std::string(text.data(), written.ptr) + (ambiguous ? "s" : "");
 }
 
 }  // namespace cpd

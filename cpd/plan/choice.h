@@ -30,8 +30,8 @@ struct Bounds {
   void verify(const std::string& unit) const;
 };
 
-/// The number of channels that a choice keeps of `of`: a ratio r keeps max(1, floor(of * r + 1e-9)).
-/// Throws cpd::Error naming the unit for a ratio outside (0, 1] or a number outside 1..of.
+/// The number of channels that a choice keeps of `of`: a ratio r keeps max(1, floor(of * r +
+/// 1e-9)). Throws cpd::Error naming the unit for a ratio outside (0, 1] or a number outside 1..of.
 int64_t number_of(const Choice& choice, int64_t of, const std::string& unit);
 
 /// A budget as the command line and configurations state it: `0.5` keeps half of the dense value,

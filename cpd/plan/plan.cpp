@@ -1,22 +1,65 @@
 #include <cpd/core/error.h>
-#include <cpd/core/json.h>
-#include <cpd/plan/plan.h>
+#include <cpd/plan/format.h>
+
+#include <algorithm>
 
 namespace cpd {
+
+// Found by argument-dependent lookup from the reader of maps.
+void read_json(const Json& json, const std::string& path, UnitPlan& unit);
+
 namespace {
 
 constexpr int kVersion = 1;
 
-void verify_list(const Indices& kept, int64_t of, const std::string& what) {
-  if (kept.empty()) throw Error(what + " keeps nothing", {}, "at least one index");
+void verify_list(const Indices& kept, int64_t of, const std::string& path) {
+  const Where where{.path = path};
+  if (kept.empty()) throw Error("nothing is kept", where, "at least one index");
   int64_t last = -1;
   for (int64_t index : kept) {
-    if (index <= last) throw Error(what + " is not ascending at " + std::to_string(index));
+    if (index <= last) {
+      throw Error("the index " + std::to_string(index) + " stands after " + std::to_string(last),
+                  where, "ascending indices from 0");
+    }
     if (of >= 0 && index >= of) {
-      throw Error(what + " keeps index " + std::to_string(index), {}, "less than " + std::to_string(of));
+      throw Error("the index is " + std::to_string(index), where,
+                  "less than " + std::to_string(of));
     }
     last = index;
   }
+}
+
+void verify_unit(const std::string& name, const UnitPlan& unit) {
+  const std::string path = "units." + name;
+  if (unit.of < 1) throw Error("the unit has no channel", {.path = path + ".of"}, "1 or more");
+  if (unit.kept.empty()) throw Error("the unit has no block", {.path = path + ".kept"});
+  for (const auto& kept : unit.kept) {
+    verify_list(kept, unit.of, path + ".kept");
+    if (kept.size() != unit.kept.front().size()) {
+      throw Error("the blocks keep " + std::to_string(unit.kept.front().size()) + " and " +
+                      std::to_string(kept.size()) + " channels",
+                  {.path = path + ".kept"}, "the same number in every block");
+    }
+  }
+}
+
+void verify_dimension(const DimensionPlan& plan, const std::string& path) {
+  const bool one_list = plan.along.empty() && plan.kept.size() == 1 && !plan.blocks;
+  if (plan.kept.empty() || (plan.along.empty() && !one_list)) {
+    throw Error(std::to_string(plan.kept.size()) + " lists are kept", {.path = path},
+                "one, or one for each position of the dimensions `along`");
+  }
+  if (!plan.along.empty()) verify_list(plan.along, -1, path + ".along");
+  for (const auto& kept : plan.kept) {
+    verify_list(kept, -1, path);
+    if (kept.size() != plan.kept.front().size()) {
+      throw Error("the lists keep different numbers", {.path = path}, "lists of one length");
+    }
+  }
+  const bool known =
+      plan.role.empty() || plan.role == "writer" || plan.role == "reader" || plan.role == "along";
+  if (!known)
+    throw Error("the role is '" + plan.role + "'", {.path = path}, "writer, reader or along");
 }
 
 Json kept_json(const DimensionPlan& plan) {
@@ -47,32 +90,12 @@ int64_t dimension_number(const std::string& key, const std::string& path) {
   return std::stoll(key);
 }
 
-const Json& object_at(const Json& json, const std::string& path) {
-  if (!json.is_object()) throw_wrong_type(json, path, "an object");
-  return json;
-}
-
-void check_format(const Json& json, const std::string& format) {
-  std::string found;
-  int64_t version = 0;
-  if (!json.is_object() || !json.contains("format")) {
-    throw Error("this is no " + format, {}, "an object with \"format\": \"" + format + "\"");
-  }
-  read_json(json["format"], "format", found);
-  if (found != format) throw Error("the format is '" + found + "'", {"", "", "format"}, format);
-  if (!json.contains("version")) throw Error("the version is missing", {"", "", "version"});
-  read_json(json["version"], "version", version);
-  if (version > kVersion) {
-    throw Error(format + " of version " + std::to_string(version) + " is newer than this program",
-                {"", "", "version"}, "version " + std::to_string(kVersion) + " or older");
-  }
-}
-
 void read_parameters(const Json& json, const std::string& path, Plan& plan) {
   for (const auto& [name, dimensions] : object_at(json, path).items()) {
     const std::string here = key_path(path, name);
     for (const auto& [key, kept] : object_at(dimensions, here).items()) {
-      plan.parameters[name][dimension_number(key, here)] = read_dimension(kept, key_path(here, key));
+      plan.parameters[name][dimension_number(key, here)] =
+          read_dimension(kept, key_path(here, key));
     }
   }
 }
@@ -82,38 +105,57 @@ void read_roles(const Json& json, const std::string& path, Plan& plan) {
     const std::string here = key_path(path, name);
     for (const auto& [key, role] : object_at(dimensions, here).items()) {
       const auto entry = plan.parameters.find(name);
-      if (entry == plan.parameters.end()) throw Error("a role for a parameter without a plan", {"", "", here});
-      read_json(role, key_path(here, key), entry->second[dimension_number(key, here)].role);
+      const int64_t dim = dimension_number(key, here);
+      if (entry == plan.parameters.end() || entry->second.count(dim) == 0) {
+        throw Error("a role for a dimension that the plan does not cut",
+                    {.path = key_path(here, key)}, "a dimension named in `parameters`");
+      }
+      read_json(role, key_path(here, key), entry->second[dim].role);
     }
   }
 }
 
+Choice read_choice(const Json& json, const std::string& path) {
+  const std::string expected =
+      "a ratio in (0, 1] as a decimal number, or a whole number of channels";
+  if (!json.is_number()) throw_wrong_type(json, path, expected);
+  const double value = json.get<double>();
+  const bool valid = json.is_number_integer() ? value >= 1 : value > 0 && value <= 1;
+  if (!valid) throw_wrong_type(json, path, expected);
+  if (json.is_number_integer()) return json.get<int64_t>();
+  return value;
+}
+
+Choices read_choices(const Json& json, const std::string& path) {
+  Choices choices;
+  for (const auto& [name, value] : json.items()) {
+    choices[name] = read_choice(value, key_path(path, name));
+  }
+  return choices;
+}
+
 }  // namespace
 
+void read_json(const Json& json, const std::string& path, UnitPlan& unit) {
+  JsonObject object(json, path);
+  Json kept;
+  object.require("of", unit.of).require("kept", kept).finish();
+  if (kept.is_object()) throw_wrong_type(kept, key_path(path, "kept"), "a list of indices");
+  unit.kept = read_dimension(kept, key_path(path, "kept")).kept;
+}
+
 void Plan::verify() const {
-  for (const auto& [name, unit] : units) {
-    for (const auto& kept : unit.kept) {
-      verify_list(kept, unit.of, "unit " + name);
-      if (kept.size() != unit.kept.front().size()) {
-        throw Error("unit " + name + " keeps different numbers in its blocks");
-      }
-    }
-    if (unit.kept.empty()) throw Error("unit " + name + " has no block");
-  }
+  for (const auto& [name, unit] : units) verify_unit(name, unit);
   for (const auto& [name, dimensions] : parameters) {
     for (const auto& [dim, plan] : dimensions) {
-      for (const auto& kept : plan.kept) {
-        if (plan.along.empty()) verify_list(kept, -1, "parameter " + name);
-      }
+      verify_dimension(plan, "parameters." + name + "." + std::to_string(dim));
     }
   }
 }
 
 std::string to_json(const Plan& plan) {
-  Json json;
-  json["format"] = "cpd-plan";
-  json["version"] = kVersion;
-  json["model"] = {{"structure", plan.model.structure}, {"weights", plan.model.weights}};
+  Json json = begin_format("cpd-plan", kVersion);
+  json["model"] = identity_json(plan.model);
   json["units"] = Json::object();
   for (const auto& [name, unit] : plan.units) {
     json["units"][name]["of"] = unit.of;
@@ -124,38 +166,19 @@ std::string to_json(const Plan& plan) {
   for (const auto& [name, dimensions] : plan.parameters) {
     for (const auto& [dim, kept] : dimensions) {
       json["parameters"][name][std::to_string(dim)] = kept_json(kept);
-      json["roles"][name][std::to_string(dim)] = kept.role;
+      if (!kept.role.empty()) json["roles"][name][std::to_string(dim)] = kept.role;
     }
   }
   json["refit"] = plan.refit;
   json["dropped"] = plan.dropped;
-  return json.dump(1) + "\n";
+  return json_text(json);
 }
 
 Plan plan_from_json(const std::string& text) {
   const Json json = parse_json(text, "plan");
-  check_format(json, "cpd-plan");
+  JsonObject object = read_format(json, "cpd-plan", kVersion);
   Plan plan;
-  JsonObject object(json, "");
-  object.take("format");
-  object.take("version");
-  if (const Json* model = object.take("model")) {
-    JsonObject(*model, "model")
-        .read("structure", plan.model.structure)
-        .read("weights", plan.model.weights)
-        .finish();
-  }
-  if (const Json* units = object.take("units")) {
-    for (const auto& [name, unit] : object_at(*units, "units").items()) {
-      UnitPlan& entry = plan.units[name];
-      JsonObject reader(unit, "units." + name);
-      reader.require("of", entry.of);
-      const Json* kept = reader.take("kept");
-      if (kept == nullptr) throw Error("the key 'kept' is missing", {"", "", reader.path()});
-      reader.finish();
-      entry.kept = read_dimension(*kept, key_path(reader.path(), "kept")).kept;
-    }
-  }
+  object.read("model", plan.model).read("units", plan.units);
   if (const Json* parameters = object.take("parameters")) {
     read_parameters(*parameters, "parameters", plan);
   }
@@ -170,22 +193,22 @@ std::string to_json(const Choices& choices) {
   for (const auto& [name, choice] : choices) {
     std::visit([&, &key = name](auto value) { json[key] = value; }, choice);
   }
-  return json.dump(1) + "\n";
+  return json_text(json);
 }
 
 Choices choices_from_json(const std::string& text) {
   const Json json = parse_json(text, "choices");
-  Choices choices;
-  for (const auto& [name, value] : object_at(json, "").items()) {
-    if (value.is_number_integer()) {
-      choices[name] = value.get<int64_t>();
-    } else if (value.is_number()) {
-      choices[name] = value.get<double>();
-    } else {
-      throw_wrong_type(value, name, "a ratio in (0, 1] or a number of channels");
-    }
-  }
-  return choices;
+  if (!object_at(json, "").contains("format")) return read_choices(json, "");
+  JsonObject object = read_format(json, "cpd-choices", kVersion);
+  Json choices = Json::object();
+  object.require("choices", choices).finish();
+  return read_choices(object_at(choices, "choices"), "choices");
+}
+
+std::variant<Choices, Plan> choices_or_plan_from_json(const std::string& text) {
+  const Json json = parse_json(text, "plan or choices");
+  if (object_at(json, "").value("format", Json()) == "cpd-plan") return plan_from_json(text);
+  return choices_from_json(text);
 }
 
 }  // namespace cpd

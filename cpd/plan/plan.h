@@ -49,7 +49,8 @@ struct Plan {
   std::vector<std::string> refit;    ///< parameters whose values were set anew
   std::vector<std::string> dropped;  ///< parameters that left the network with a dropped block
 
-  /// Throws cpd::Error if a list is empty, not ascending or out of range, or blocks differ in size.
+  /// Throws cpd::Error with the key's path if a list is empty, not ascending or out of range, or if
+  /// blocks differ in size.
   void verify() const;
   bool operator==(const Plan&) const = default;
 };
@@ -57,7 +58,12 @@ struct Plan {
 std::string to_json(const Plan& plan);
 /// Throws cpd::Error with the key's path for anything that is no plan of a version known here.
 Plan plan_from_json(const std::string& text);
+/// An object of unit names and choices: ratios are written with a decimal point, numbers without.
 std::string to_json(const Choices& choices);
+/// Reads that object, or one with the same under `choices` after a format and a version. Throws
+/// cpd::Error with the key's path for a choice that no unit can have.
 Choices choices_from_json(const std::string& text);
+/// Reads whichever of the two the text is.
+std::variant<Choices, Plan> choices_or_plan_from_json(const std::string& text);
 
 }  // namespace cpd

@@ -99,5 +99,16 @@ TEST(CheckRange, AcceptsTheEnds) {
   EXPECT_THROW(check_range("x", std::numeric_limits<double>::quiet_NaN(), 0, 1), Error);
 }
 
+TEST(JsonText, PutsListsOfNumbersInOneLine) {
+  const Json json = parse_json(R"({"a": {"of": 8, "kept": [[0, 2], [1, 3]]}, "b": [], "c": {},
+                                   "d": [{"x": 1.5}, null]})",
+                               "test");
+  EXPECT_EQ(json_text(json),
+            "{\n \"a\": {\n  \"of\": 8,\n  \"kept\": [[0,2],[1,3]]\n },\n \"b\": [],\n \"c\": {},\n"
+            " \"d\": [\n  {\n   \"x\": 1.5\n  },\n  null\n ]\n}\n");
+  EXPECT_EQ(parse_json(json_text(json), "test"), json);
+  EXPECT_EQ(json_text(Json(3)), "3\n");
+}
+
 }  // namespace
 }  // namespace cpd

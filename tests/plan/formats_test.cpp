@@ -1,0 +1,218 @@
+#include <cpd/core/error.h>
+#include <cpd/core/file.h>
+#include <cpd/core/json.h>
+#include <cpd/plan/groups.h>
+#include <cpd/plan/plan.h>
+#include <cpd/plan/report.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cpd {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// The `number`th example under the heading of a file in docs/formats.md.
+std::string example(const std::string& file, int number = 0) {
+  const std::string docs = read_file(std::string(CPD_TEST_DATA) + "/../../docs/formats.md");
+  size_t at = docs.find("## " + file);
+  EXPECT_NE(at, std::string::npos) << file;
+  const std::string fence = "```json\n";
+  for (int i = 0; i <= number; ++i) at = docs.find(fence, at) + fence.size();
+  return docs.substr(at, docs.find("```", at) - at);
+}
+
+std::string with(const std::string& text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return std::string(text).replace(at, from.size(), to);
+}
+
+template <typename Read>
+std::string message_of(Read read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+const std::string kUnit = "a_(0, 4)_out_1_in_1";
+
+TEST(Choices, OfTheDocumentationAreRead) {
+  EXPECT_EQ(choices_from_json(example("choices.json")), (Choices{{kUnit, 0.5}}));
+  EXPECT_EQ(choices_from_json(example("choices.json", 1)), (Choices{{kUnit, int64_t{2}}}));
+}
+
+TEST(Choices, KeepRatiosAndNumbersApart) {
+  const Choices choices = {{"a", 1.0}, {"b", int64_t{1}}, {"c", 0.1}};
+  EXPECT_EQ(choices_from_json(to_json(choices)), choices);
+  EXPECT_EQ(to_json(choices), "{\n \"a\": 1.0,\n \"b\": 1,\n \"c\": 0.1\n}\n");
+}
+
+TEST(Choices, RefuseWhatNoUnitCanHave) {
+  for (const char* value : {"0", "-1", "1.5", "0.0", "-0.5", "\"0.5\"", "null", "true"}) {
+    const std::string message =
+        message_of([&] { choices_from_json("{\"conv\": " + std::string(value) + "}"); });
+    EXPECT_THAT(message, HasSubstr("conv: the value is " + std::string(value)));
+    EXPECT_THAT(message, HasSubstr("expected a ratio in (0, 1]"));
+  }
+  EXPECT_THAT(message_of([] { choices_from_json("[1]"); }), HasSubstr("expected an object"));
+  EXPECT_THAT(message_of([] { choices_from_json("{\"a\""); }), HasSubstr("line 1"));
+}
+
+TEST(Choices, AndPlansAreToldApart) {
+  EXPECT_TRUE(std::holds_alternative<Plan>(choices_or_plan_from_json(example("plan.json"))));
+  EXPECT_TRUE(std::holds_alternative<Choices>(choices_or_plan_from_json(example("choices.json"))));
+  EXPECT_THAT(message_of([] { choices_or_plan_from_json(example("report.json")); }),
+              HasSubstr("the format is 'cpd-report'"));
+}
+
+TEST(Plans, OfTheDocumentationAreReadAndWrittenBack) {
+  const Plan plan = plan_from_json(example("plan.json"));
+  EXPECT_EQ(plan.units.at(kUnit).kept, (std::vector<Indices>{{0, 2}}));
+  EXPECT_EQ(plan.parameters.at("b.weight").at(1).role, "reader");
+  EXPECT_EQ(plan.parameters.at("a.bias").at(0).kept, (std::vector<Indices>{{0, 2}}));
+  EXPECT_EQ(plan_from_json(to_json(plan)), plan);
+}
+
+TEST(Plans, KeepEveryFormOfADimension) {
+  Plan plan;
+  plan.units["u"] = {4, {{0, 1}, {2, 3}}};
+  plan.parameters["one"][0] = {{}, {{1, 3}}, false, "writer"};
+  plan.parameters["blocks"][1] = {{0}, {{0, 2}, {1, 3}}, true, "along"};
+  plan.parameters["rows"][2] = {{0, 1}, {{0}, {1}, {2}, {0}}, false, "reader"};
+  plan.refit = {"one"};
+  plan.dropped = {"gone"};
+  const Plan again = plan_from_json(to_json(plan));
+  EXPECT_EQ(again, plan);
+  EXPECT_EQ(to_json(again), to_json(plan));
+}
+
+TEST(Plans, RefuseANewerVersionWithBothNumbers) {
+  const std::string newer = with(example("plan.json"), "\"version\": 1", "\"version\": 3");
+  EXPECT_EQ(message_of([&] { plan_from_json(newer); }),
+            "version: cpd-plan of version 3 is newer than this program; expected version 1");
+}
+
+struct BadPlan {
+  std::string from, to, path, problem;
+};
+
+class PlanErrors : public ::testing::TestWithParam<BadPlan> {};
+
+TEST_P(PlanErrors, NameTheKeysPath) {
+  const BadPlan& bad = GetParam();
+  const std::string message =
+      message_of([&] { plan_from_json(with(example("plan.json"), bad.from, bad.to)); });
+  EXPECT_THAT(message, HasSubstr(bad.path));
+  EXPECT_THAT(message, HasSubstr(bad.problem));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, PlanErrors,
+    ::testing::Values(
+        BadPlan{"cpd-plan", "cpd-groups", "format", "expected 'cpd-plan'"},
+        BadPlan{"\"format\": \"cpd-plan\",", "", "", "this is no cpd-plan"},
+        BadPlan{"\"version\": 1,", "", "version", "the key is missing"},
+        BadPlan{"\"version\": 1", "\"version\": 0", "version", "never was"},
+        BadPlan{"\"of\": 4", "\"of\": \"4\"", "units." + kUnit + ".of", "expected a whole number"},
+        BadPlan{"\"of\": 4", "\"off\": 4", "units." + kUnit, "the key is missing"},
+        BadPlan{"\"of\": 4", "\"of\": 2", "units." + kUnit + ".kept", "expected less than 2"},
+        BadPlan{"\"kept\": [0, 2]", "\"kept\": []", "units." + kUnit + ".kept", "nothing is kept"},
+        BadPlan{"\"kept\": [0, 2]", "\"kept\": [2, 0]", "units." + kUnit + ".kept", "ascending"},
+        BadPlan{"\"kept\": [0, 2]", "\"kept\": [0, 0]", "units." + kUnit + ".kept", "ascending"},
+        BadPlan{"\"kept\": [0, 2]", "\"kept\": [[0], [1, 2]]", "units." + kUnit + ".kept",
+                "the same number in every block"},
+        BadPlan{"{\"1\": [0, 2]}", "{\"x\": [0, 2]}", "parameters.b.weight", "no dimension"},
+        BadPlan{"{\"1\": [0, 2]}", "{\"1\": [-1, 2]}", "parameters.b.weight.1", "from 0"},
+        BadPlan{"{\"1\": [0, 2]}", "{\"1\": 3}", "parameters.b.weight.1", "expected a list"},
+        BadPlan{"{\"1\": [0, 2]}", "{\"1\": {\"along\": [0]}}", "parameters.b.weight.1",
+                "the key is missing"},
+        BadPlan{"{\"1\": [0, 2]}", "{\"1\": {\"along\": [], \"kept\": [[0], [1]]}}",
+                "parameters.b.weight.1", "2 lists"},
+        BadPlan{"{\"1\": \"reader\"}", "{\"1\": \"boss\"}", "parameters.b.weight.1",
+                "expected writer, reader or along"},
+        BadPlan{"{\"1\": \"reader\"}", "{\"0\": \"reader\"}", "roles.b.weight.0", "does not cut"},
+        BadPlan{"\"refit\": []", "\"refits\": []", "refits", "did you mean 'refit'?"}));
+
+TEST(GroupsFile, OfTheDocumentationIsReadAndWrittenBack) {
+  const Groups groups = groups_from_json(example("groups.json"));
+  const GroupEntry& unit = groups.units.at(kUnit);
+  EXPECT_EQ(unit.members.size(), 3U);
+  EXPECT_EQ(unit.members[2].indices, (std::vector<Indices>{{0, 1, 2, 3}}));
+  EXPECT_EQ(groups.locked.front().source, "net.py:12");
+  EXPECT_EQ(groups_from_json(to_json(groups)), groups);
+}
+
+TEST(GroupsFile, MayBeEditedInBoundsOnly) {
+  const Groups own = groups_from_json(example("groups.json"));
+  Groups edited = own;
+  GroupEntry& unit = edited.units.at(kUnit);
+  unit.frozen = true;
+  unit.min = 2;
+  unit.max = 3;
+  unit.divisor = 2;
+  EXPECT_NO_THROW(check_edited(edited, own));
+  EXPECT_NO_THROW(check_edited(groups_from_json(to_json(edited)), own));
+
+  const auto message = [&](auto change) {
+    Groups other = own;
+    change(other);
+    return message_of([&] { check_edited(other, own); });
+  };
+  EXPECT_THAT(message([](Groups& g) { g.units.at(kUnit).of = 5; }),
+              HasSubstr("units." + kUnit + ".of: the value was changed"));
+  EXPECT_THAT(message([](Groups& g) { g.units.at(kUnit).members.pop_back(); }),
+              HasSubstr("units." + kUnit + ".members"));
+  EXPECT_THAT(message([](Groups& g) { g.units["a_(0, 4)_out_1_in_2"] = g.units.at(kUnit); }),
+              HasSubstr("did you mean '" + kUnit + "'?"));
+  EXPECT_THAT(message([](Groups& g) { g.units.clear(); }), HasSubstr("the unit is missing"));
+  EXPECT_THAT(message([](Groups& g) { g.model.structure = "0"; }), HasSubstr("another network"));
+}
+
+TEST(GroupsFile, RefusesBoundsThatContradictEachOther) {
+  const auto message = [](const std::string& from, const std::string& to) {
+    return message_of([&] { groups_from_json(with(example("groups.json"), from, to)); });
+  };
+  const std::string unit = "units." + kUnit;
+  EXPECT_THAT(message("\"min\": 1", "\"min\": 5"), HasSubstr(unit + ".min: the value is 5"));
+  EXPECT_THAT(message("\"max\": -1", "\"max\": 0"), HasSubstr(unit + ".max: the value is 0"));
+  EXPECT_THAT(message("\"divisor\": 1", "\"divisor\": 0"), HasSubstr(unit + ".divisor"));
+  EXPECT_THAT(message("\"frozen\": false", "\"frozen\": 0"), HasSubstr("true or false"));
+  EXPECT_THAT(message("[[0, 1, 2, 3]]", "[[0, 1, 3, 2]]"), HasSubstr(unit + ".members[0].indices"));
+  EXPECT_THAT(message("[[0, 1, 2, 3]]", "[]"), HasSubstr("expected 1, one for each block"));
+  EXPECT_THAT(message("\"version\": 1", "\"version\": 2"), HasSubstr("of version 2 is newer"));
+}
+
+TEST(Reports, OfTheDocumentationAreReadAndWrittenBack) {
+  const Report report = report_from_json(example("report.json"));
+  EXPECT_EQ(report.budgets.at("macs").reached, 5760);
+  EXPECT_EQ(report.units.at(kUnit).kept, 2);
+  EXPECT_EQ(report.after.latency.at("1"), 0.00015);
+  EXPECT_EQ(report_from_json(to_json(report)), report);
+  const std::string text = to_text(report);
+  EXPECT_THAT(text, HasSubstr("11.5 k   5.76 k  50.0 %"));
+  EXPECT_THAT(text, HasSubstr("stopped by: macs"));
+}
+
+TEST(Reports, RefuseABudgetThatWasExceeded) {
+  const auto message = [](const std::string& from, const std::string& to) {
+    return message_of([&] { report_from_json(with(example("report.json"), from, to)); });
+  };
+  EXPECT_THAT(message("\"reached\": 5760", "\"reached\": 5761"),
+              HasSubstr("budgets.macs.reached: the value is 5761"));
+  EXPECT_THAT(message("\"kept\": 2", "\"kept\": 5"), HasSubstr("units." + kUnit + ".kept"));
+  EXPECT_THAT(message("\"before\":", "\"befor\":"), HasSubstr("before: the key is missing"));
+}
+
+TEST(Texts, ThatAreNoJsonOrCutShortAreErrors) {
+  const std::string whole = example("groups.json");
+  for (size_t length = 0; length + 2 < whole.size(); length += 7) {
+    EXPECT_THROW(groups_from_json(whole.substr(0, length)), Error) << length;
+  }
+}
+
+}  // namespace
+}  // namespace cpd
