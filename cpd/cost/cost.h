@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cpd/comb/combing.h>
+#include <cpd/comb/compaction.h>
+#include <cpd/cost/macs.h>
 
 #include <memory>
 #include <string>
@@ -10,8 +11,8 @@ namespace cpd {
 
 /// What a network costs for one sample.
 struct Cost {
-  int64_t macs = 0;        ///< multiply-accumulates of products, per sample
-  int64_t parameters = 0;  ///< elements of parameters (no buffers)
+  int64_t macs = 0;              ///< multiply-accumulates of products, per sample
+  int64_t parameters = 0;        ///< elements of parameters (no buffers)
   int64_t weight_bytes = 0;      ///< of parameters and buffers
   int64_t activation_bytes = 0;  ///< peak of live values, per sample
 
@@ -25,6 +26,12 @@ struct OpCost {
   int64_t macs = 0;
 };
 
+/// Samples in the example inputs.
+int64_t batch_of(const Model& model);
+
+/// What a compact network costs, counted on its own graph.
+Cost cost_of(const Model& model, const Compaction& compaction);
+
 /// Counts what a network costs whatever is kept of it, from shapes alone.
 ///
 /// MACs are those of convolutions, linear layers, matrix products, attention and recurrent layers;
@@ -37,7 +44,7 @@ class CostModel {
 
   Cost dense() const;
   Cost of(const Keep& keep) const;
-  /// Only the MACs: what budgets ask for most. Microseconds for a usual network.
+  /// Only the MACs. For searches over widths `CostsByWidth` is far faster.
   int64_t macs(const KeptSizes& sizes) const;
   int64_t parameters(const KeptSizes& sizes) const;
   /// MACs of each op that has any.
@@ -47,10 +54,5 @@ class CostModel {
   struct State;
   std::unique_ptr<State> state_;
 };
-
-/// MACs of one op of a graph for the whole batch, from its shapes; 0 for ops without products.
-int64_t op_macs(const Graph& graph, const Op& op);
-/// The same for a graph whose shapes are what `shape` says.
-int64_t op_macs(const Graph& graph, const Op& op, const std::function<Shape(ValueId)>& shape);
 
 }  // namespace cpd
