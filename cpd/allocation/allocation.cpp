@@ -224,6 +224,9 @@ Allocation allocate_greedy(const AllocationProblem& problem) {
   return filled(problem, widths);
 }
 
+Allocator::Allocator(const char* known) : Allocator(find_allocator(known)) {}
+Allocator::Allocator(const std::string& known) : Allocator(find_allocator(known)) {}
+
 std::vector<Allocator> allocators() {
   return {{"uniform", allocate_uniform}, {"global", allocate_global}, {"greedy", allocate_greedy}};
 }

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cpd {
@@ -71,7 +72,15 @@ Allocation allocate_greedy(const AllocationProblem& problem);
 /// Adds single steps, the most valuable first, until no step of any unit fits.
 Allocation filled(const AllocationProblem& problem, Widths widths);
 
+/// A way to choose widths: any callable over a problem will do.
 struct Allocator {
+  /// One of those that a configuration can name. Throws cpd::Error with the known names.
+  Allocator(const char* known);         // NOLINT(google-explicit-constructor): `.allocation = "greedy"`
+  Allocator(const std::string& known);  // NOLINT(google-explicit-constructor)
+  /// One of one's own.
+  Allocator(std::string own_name, std::function<Allocation(const AllocationProblem&)> own)
+      : name(std::move(own_name)), allocate(std::move(own)) {}
+
   std::string name;
   std::function<Allocation(const AllocationProblem&)> allocate;
 };

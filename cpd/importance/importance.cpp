@@ -1,7 +1,13 @@
 #include <cpd/core/error.h>
 #include <cpd/importance/importance.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace cpd {
+
+Importance::Importance(const char* known) : Importance(find_importance(known)) {}
+Importance::Importance(const std::string& known) : Importance(find_importance(known)) {}
 
 std::vector<Importance> importances() {
   return {{"random", score_random},
@@ -18,6 +24,26 @@ Importance find_importance(const std::string& name) {
     known += (known.empty() ? "" : ", ") + importance.name;
   }
   throw Error("there is no importance '" + name + "'", {"", "", "importance"}, known);
+}
+
+void check_scores(const ChannelGroup& unit, const Scores& scores) {
+  const bool fits = scores.size() == unit.blocks.size() &&
+                    std::all_of(scores.begin(), scores.end(), [&](const auto& block) {
+                      return static_cast<int64_t>(block.size()) == unit.of;
+                    });
+  if (!fits) {
+    throw Error("the scores of unit " + unit.name + " do not fit it", {},
+                std::to_string(unit.of) + " in each of " + std::to_string(unit.blocks.size()) +
+                    " blocks");
+  }
+  for (const auto& block : scores) {
+    for (double score : block) {
+      if (!std::isfinite(score)) {
+        throw Error("unit " + unit.name + " has a score that is not finite", {},
+                    "weights and data without NaN or infinity");
+      }
+    }
+  }
 }
 
 }  // namespace cpd

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cpd {
@@ -11,17 +12,36 @@ namespace cpd {
 /// One score for each channel of each block of a unit; higher is more important.
 using Scores = std::vector<std::vector<double>>;
 
+struct Statistics;
+
 /// What a score may look at.
 struct ScoreContext {
   const Model& model;
   const Combing& combing;
   uint64_t seed = 0;
+  const Statistics* statistics = nullptr;  ///< what data has shown; null if none was run
 };
+
+/// What must be there before a score can be computed.
+enum class Needs {
+  kWeights,    ///< the network alone
+  kStatistics  ///< data that was run through it
+};
+
+using ScoreFunction = std::function<Scores(const ChannelGroup&, const ScoreContext&)>;
 
 /// A way to score the channels of a unit: any callable over (unit, context) will do.
 struct Importance {
+  /// One of those that a configuration can name. Throws cpd::Error with the known names.
+  Importance(const char* known);         // NOLINT(google-explicit-constructor): `.importance = "l1"`
+  Importance(const std::string& known);  // NOLINT(google-explicit-constructor)
+  /// One of one's own.
+  Importance(std::string own_name, ScoreFunction own_score, Needs own_needs = Needs::kWeights)
+      : name(std::move(own_name)), score(std::move(own_score)), needs(own_needs) {}
+
   std::string name;
-  std::function<Scores(const ChannelGroup&, const ScoreContext&)> score;
+  ScoreFunction score;
+  Needs needs = Needs::kWeights;
 };
 
 /// Uniform random numbers, the same for the same seed and unit name.
@@ -42,6 +62,9 @@ Scores score_bn_scale(const ChannelGroup& unit, const ScoreContext& context);
 std::vector<Importance> importances();
 /// Throws cpd::Error with the known names.
 Importance find_importance(const std::string& name);
+
+/// Throws cpd::Error naming the unit unless there is one finite score for each of its channels.
+void check_scores(const ChannelGroup& unit, const Scores& scores);
 
 /// Scores divided by their mean over the unit, so that units of different sizes compare.
 Scores normalised(Scores scores);

@@ -1,5 +1,6 @@
-#include <cpd/plan/selection.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
+#include <cpd/plan/selection.h>
 #include <cpd/units/mutable_channel_unit.h>
 
 #include <algorithm>
@@ -37,9 +38,7 @@ Indices MutableChannel::kept() const {
 MutableChannelUnit::MutableChannelUnit(const ChannelGroup& group, UnitOptions options)
     : group_(group), options_(std::move(options)) {
   channels_.assign(group_.blocks.size(), MutableChannel(group_.of));
-  if (options_.choice_mode == ChoiceMode::kBuckets && options_.candidate_choices.empty()) {
-    throw Error("unit " + name() + " chooses from buckets, but has none", {"", "", "candidate_choices"});
-  }
+  options_.verify("units." + group.name);
   if (options_.frozen) frozen_reason_ = "frozen by its options";
   if (is_mutable()) bounds().verify(name());
 }
@@ -56,8 +55,8 @@ Bounds MutableChannelUnit::bounds() const {
   bounds.min = std::min(group_.of, std::max(options_.min_value, from_ratio));
   bounds.max = options_.max_value;
   const bool rows = group_.kind == UnitKind::kRows;
-  bounds.divisor = rows ? 1 : options_.divisor;
-  bounds.width = static_cast<int64_t>(group_.blocks.size());
+  bounds.divisor = rows ? options_.row_divisor : options_.divisor;
+  bounds.width = rows ? 1 : static_cast<int64_t>(group_.blocks.size());
   return bounds;
 }
 
@@ -111,10 +110,26 @@ Indices MutableChannelUnit::select(const std::vector<double>& scores, int64_t k)
   return top_channels(scores, k);
 }
 
+void MutableChannelUnit::check(const Choice& choice) const {
+  if (!is_mutable()) throw Error("unit " + name() + " cannot be pruned: " + reason());
+  number_of(choice);
+  if (options_.choice_mode != ChoiceMode::kBuckets) return;
+  const auto& candidates = options_.candidate_choices;
+  if (std::find(candidates.begin(), candidates.end(), choice) != candidates.end()) return;
+  std::vector<std::string> texts;
+  for (const auto& candidate : candidates) texts.push_back(choice_json(candidate).dump());
+  throw Error("unit " + name() + " cannot choose " + choice_json(choice).dump(), {},
+              "one of its candidates " + joined(texts));
+}
+
 void MutableChannelUnit::set_choice(const Choice& choice,
                                     const std::vector<std::vector<double>>& scores) {
-  if (!is_mutable()) throw Error("unit " + name() + " cannot be pruned: " + reason());
+  check(choice);
   const int64_t k = number_of(choice);
+  if (scores.size() != channels_.size()) {
+    throw Error("unit " + name() + " got scores for " + std::to_string(scores.size()) + " blocks",
+                {}, std::to_string(channels_.size()));
+  }
   for (size_t b = 0; b < channels_.size(); ++b) channels_[b].keep(select(scores[b], k));
 }
 
@@ -128,7 +143,7 @@ void MutableChannelUnit::set_kept(const std::vector<Indices>& kept) {
 
 std::string MutableChannelUnit::text() const {
   std::ostringstream out;
-  out << "MutableChannelUnit(name=" << name() << ", kind=" << name_of(group_.kind)
+  out << type() << "(name=" << name() << ", kind=" << name_of(group_.kind)
       << ", role=" << group_.role << ", level=" << name_of(group_.level)
       << ", num_channels=" << group_.of;
   if (channels_.size() > 1) out << " in each of " << channels_.size() << " blocks";
@@ -136,6 +151,13 @@ std::string MutableChannelUnit::text() const {
   if (!is_mutable()) out << ", not mutable: " << reason();
   out << ")";
   return out.str();
+}
+
+bool means(const std::string& pattern, const ChannelGroup& unit) {
+  const std::string layer = unit.name.substr(0, unit.name.rfind("_("));
+  return matches(pattern, unit.name) || matches(pattern, layer) ||
+         (!unit.role.empty() &&
+          (matches(pattern, unit.role) || matches(pattern, unit.role + "." + unit.name)));
 }
 
 std::ostream& operator<<(std::ostream& out, const MutableChannelUnit& unit) {

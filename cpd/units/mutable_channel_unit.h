@@ -2,6 +2,7 @@
 
 #include <cpd/comb/combing.h>
 #include <cpd/plan/choice.h>
+#include <cpd/units/unit_options.h>
 
 #include <functional>
 #include <iosfwd>
@@ -28,22 +29,6 @@ class MutableChannel {
   std::vector<bool> mask_;
 };
 
-enum class ChoiceMode {
-  kRatio,   ///< choices are ratios of the channels to keep, in (0, 1]
-  kNumber,  ///< choices are numbers of channels
-  kBuckets  ///< choices are taken from a list of candidates
-};
-
-struct UnitOptions {
-  ChoiceMode choice_mode = ChoiceMode::kRatio;
-  int64_t divisor = 1;
-  int64_t min_value = 1;
-  double min_ratio = 0;
-  int64_t max_value = -1;  ///< -1: all
-  std::vector<Choice> candidate_choices;  ///< of buckets
-  bool frozen = false;
-};
-
 /// A group of channels that decides together: it takes a choice and puts out a mask for each of
 /// its blocks. Which layers it belongs to is the group's affair.
 class MutableChannelUnit {
@@ -53,6 +38,8 @@ class MutableChannelUnit {
   MutableChannelUnit(const MutableChannelUnit&) = default;
 
   const std::string& name() const { return group_.name; }
+  /// What the unit prints as and a configuration calls it: `MutableChannelUnit`.
+  virtual std::string type() const { return "MutableChannelUnit"; }
   const ChannelGroup& group() const { return group_; }
   const UnitOptions& options() const { return options_; }
   int64_t num_channels() const { return group_.of; }
@@ -76,15 +63,19 @@ class MutableChannelUnit {
   /// Which channels of a block stay when k do: by default those of the highest scores.
   virtual Indices select(const std::vector<double>& scores, int64_t k) const;
 
-  /// Keeps `number_of(choice)` channels of every block, by score.
+  /// Throws cpd::Error naming the unit if it is not mutable or the choice is none that it can take.
+  void check(const Choice& choice) const;
+  /// Keeps `number_of(choice)` channels of every block, by score. Throws like `check`.
   void set_choice(const Choice& choice, const std::vector<std::vector<double>>& scores);
   /// Keeps given channels, one list per block.
   void set_kept(const std::vector<Indices>& kept);
   int64_t activated_channels() const { return channels_.front().activated_channels(); }
 
+  /// `MutableChannelUnit(name=..., num_channels=8, activated_channels=4, ...)`, in one line.
   std::string text() const;
 
  protected:
+  /// The choice that stands for a number of channels in the unit's mode.
   Choice choice_of(int64_t number) const;
 
  private:
@@ -94,9 +85,21 @@ class MutableChannelUnit {
   std::vector<MutableChannel> channels_;
 };
 
-/// Makes units of a kind: the default one, or a user's.
+/// Makes units of a kind: a user's own, say.
 using UnitFactory =
     std::function<std::unique_ptr<MutableChannelUnit>(const ChannelGroup&, const UnitOptions&)>;
+
+/// Factory of one class for any group.
+template <typename Unit>
+UnitFactory unit_factory() {
+  return [](const ChannelGroup& group, const UnitOptions& options) {
+    return std::make_unique<Unit>(group, options);
+  };
+}
+
+/// Does a pattern of a configuration mean this unit? It may be a name with `*`, the name without
+/// its channels (`layer1.0.conv1`), a role (`heads`), or a role before a name (`heads.*`).
+bool means(const std::string& pattern, const ChannelGroup& unit);
 
 std::ostream& operator<<(std::ostream& out, const MutableChannelUnit& unit);
 

@@ -1,0 +1,306 @@
+#include <cpd/core/error.h>
+#include <cpd/core/text.h>
+#include <cpd/mutators/channel_mutator.h>
+#include <cpd/mutators/width_costs.h>
+#include <cpd/units/plan_of.h>
+
+#include <algorithm>
+#include <ostream>
+#include <random>
+#include <set>
+#include <sstream>
+
+namespace cpd {
+namespace {
+
+std::shared_ptr<const Combing> combing_of(const Model& model, const MutatorOptions& options) {
+  CombOptions comb_options;
+  comb_options.rules = &options.rules;
+  comb_options.seed = options.seed;
+  return std::make_shared<const Combing>(comb(model, comb_options));
+}
+
+bool any_means(const std::vector<std::string>& patterns, const ChannelGroup& group) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return means(pattern, group); });
+}
+
+std::vector<std::string> names_of(const ChannelMutator::Units& units) {
+  std::vector<std::string> names;
+  for (const auto& unit : units) names.push_back(unit->name());
+  return names;
+}
+
+}  // namespace
+
+ChannelMutator::ChannelMutator(Model model, MutatorOptions options)
+    : ChannelMutator(std::make_shared<const Model>(std::move(model)), std::move(options)) {}
+
+ChannelMutator::ChannelMutator(std::shared_ptr<const Model> model, MutatorOptions options)
+    : options_(std::move(options)),
+      model_(std::move(model)),
+      combing_(combing_of(*model_, options_)),
+      dynamic_(model_, combing_, options_.rules, options_.dynamic_ops),
+      costs_(std::make_shared<const CostModel>(*model_, *combing_)) {
+  options_.unit.verify("unit");
+  make_units();
+  freeze_by_options();
+  begin_with_choices();
+}
+
+UnitOptions ChannelMutator::options_of(const ChannelGroup& group, std::vector<bool>& used) const {
+  UnitOptions result = options_.unit;
+  for (size_t i = 0; i < options_.units.size(); ++i) {
+    const auto& [pattern, difference] = options_.units[i];
+    if (!means(pattern, group)) continue;
+    used[i] = true;
+    result = difference.over(result);
+  }
+  return result;
+}
+
+void ChannelMutator::make_units() {
+  std::vector<bool> used(options_.units.size(), false);
+  for (const auto& group : combing_->groups) {
+    units_.push_back(options_.make_unit(group, options_of(group, used)));
+  }
+  check_patterns(used);
+}
+
+void ChannelMutator::check_patterns(const std::vector<bool>& used) const {
+  const auto fail = [&](const std::string& pattern, const std::string& key) {
+    throw Error("no unit is meant by '" + pattern + "'" + suggestion(pattern, names_of(units_)),
+                {.path = key}, "a unit's name, a pattern with *, or a role");
+  };
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) fail(options_.units[i].first, "units");
+  }
+  const auto check = [&](const std::vector<std::string>& patterns, const std::string& key) {
+    for (const auto& pattern : patterns) {
+      if (std::none_of(units_.begin(), units_.end(),
+                       [&](const auto& unit) { return means(pattern, unit->group()); })) {
+        fail(pattern, key);
+      }
+    }
+  };
+  check(options_.freeze, "freeze");
+  check(options_.only, "only");
+}
+
+void ChannelMutator::freeze_by_options() {
+  for (const auto& unit : units_) {
+    if (!unit->is_mutable()) continue;
+    const ChannelGroup& group = unit->group();
+    if (any_means(options_.freeze, group)) {
+      unit->freeze("frozen by name");
+    } else if (!options_.only.empty() && !any_means(options_.only, group)) {
+      unit->freeze("not among the units that are to be pruned");
+    } else if (options_.exact_only && group.level != Level::kExact) {
+      unit->freeze(std::string("its removal is not exact, but of level ") + name_of(group.level));
+    }
+  }
+}
+
+void ChannelMutator::begin_with_choices() {
+  Choices choices;
+  for (const auto& unit : units_) {
+    for (const auto& [pattern, difference] : options_.units) {
+      if (difference.choice && unit->is_mutable() && means(pattern, unit->group())) {
+        choices[unit->name()] = *difference.choice;
+      }
+    }
+  }
+  if (!choices.empty()) set_choices(choices);
+}
+
+std::vector<MutableChannelUnit*> ChannelMutator::mutable_units() const {
+  std::vector<MutableChannelUnit*> result;
+  for (const auto& unit : units_) {
+    if (unit->is_mutable()) result.push_back(unit.get());
+  }
+  return result;
+}
+
+MutableChannelUnit& ChannelMutator::unit(const std::string& name) const {
+  for (const auto& unit : units_) {
+    if (unit->name() == name) return *unit;
+  }
+  throw Error("the network has no unit '" + name + "'" + suggestion(name, names_of(units_)));
+}
+
+void ChannelMutator::check_prunable() const {
+  if (!mutable_units().empty()) return;
+  std::set<std::string> reasons;
+  for (const auto& unit : units_) reasons.insert(unit->reason());
+  for (const auto& locked : combing_->locked) reasons.insert(locked.reason);
+  const std::vector<std::string> list(reasons.begin(), reasons.end());
+  throw Error("the network has no channel that can be pruned" +
+              (list.empty() ? std::string() : ": " + joined(list, "; ")));
+}
+
+Choices ChannelMutator::current_choices() const {
+  Choices choices;
+  for (const auto* unit : mutable_units()) choices[unit->name()] = unit->current_choice();
+  return choices;
+}
+
+Choices ChannelMutator::min_choices() const {
+  Choices choices;
+  for (const auto* unit : mutable_units()) choices[unit->name()] = unit->min_choice();
+  return choices;
+}
+
+Choices ChannelMutator::max_choices() const {
+  Choices choices;
+  for (const auto* unit : mutable_units()) choices[unit->name()] = unit->max_choice();
+  return choices;
+}
+
+Choices ChannelMutator::sample_choices(uint64_t seed) const {
+  std::mt19937_64 random(seed);
+  Choices choices;
+  for (const auto* unit : mutable_units()) choices[unit->name()] = unit->sample_choice(random);
+  return choices;
+}
+
+void ChannelMutator::set_choices(const Choices& choices) {
+  for (const auto& [name, choice] : choices) unit(name).check(choice);
+  const auto& all = scores();
+  for (size_t i = 0; i < units_.size(); ++i) {
+    const auto choice = choices.find(units_[i]->name());
+    if (choice != choices.end()) units_[i]->set_choice(choice->second, all[i]);
+  }
+  apply();
+}
+
+void ChannelMutator::set_widths(const Widths& widths) {
+  size_t next = 0;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (!units_[i]->is_mutable()) continue;
+    std::vector<Indices> kept;
+    for (const auto& block : (*scores_)[i]) kept.push_back(units_[i]->select(block, widths[next]));
+    units_[i]->set_kept(kept);
+    ++next;
+  }
+  apply();
+}
+
+void ChannelMutator::apply() {
+  Keep keep(*combing_);
+  for (const auto& unit : units_) {
+    for (size_t b = 0; b < unit->channels().size(); ++b) {
+      const auto& mask = unit->channels()[b].current_mask();
+      for (size_t i = 0; i < mask.size(); ++i) keep.set(unit->group().blocks[b][i], mask[i]);
+    }
+  }
+  dynamic_.set_keep(keep);
+}
+
+Plan ChannelMutator::plan() const { return plan_of(*model_, *combing_, keep()); }
+
+void ChannelMutator::set_plan(const Plan& plan) {
+  const Keep keep = keep_of(plan, *model_, *combing_);
+  for (const auto& unit : units_) {
+    std::vector<Indices> kept;
+    for (const auto& block : unit->group().blocks) {
+      kept.emplace_back();
+      for (size_t i = 0; i < block.size(); ++i) {
+        if (keep.kept(block[i])) kept.back().push_back(static_cast<int64_t>(i));
+      }
+    }
+    unit->set_kept(kept);
+  }
+  dynamic_.set_keep(keep);
+}
+
+const std::vector<Scores>& ChannelMutator::scores() {
+  if (!scores_) score();
+  return *scores_;
+}
+
+const std::vector<Scores>& ChannelMutator::score(const Statistics* statistics) {
+  if (options_.importance.needs == Needs::kStatistics && statistics == nullptr) {
+    throw Error("importance '" + options_.importance.name + "' needs data", {},
+                "images or other inputs to run through the network");
+  }
+  const ScoreContext context{*model_, *combing_, options_.seed, statistics};
+  std::vector<Scores> all;
+  for (const auto& unit : units_) {
+    all.emplace_back();
+    if (!unit->is_mutable()) continue;
+    Scores scores = options_.importance.score(unit->group(), context);
+    all.back() = options_.normalises() ? normalised(std::move(scores)) : std::move(scores);
+  }
+  set_scores(std::move(all));
+  return *scores_;
+}
+
+void ChannelMutator::set_scores(std::vector<Scores> scores) {
+  if (scores.size() != units_.size()) {
+    throw Error("there are scores for " + std::to_string(scores.size()) + " units", {},
+                std::to_string(units_.size()));
+  }
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (units_[i]->is_mutable()) check_scores(units_[i]->group(), scores[i]);
+  }
+  scores_ = std::move(scores);
+}
+
+AllocationProblem ChannelMutator::problem(const Budget& budget) {
+  budget.verify();
+  const auto& all = scores();
+  AllocationProblem problem;
+  std::vector<const MutableChannelUnit*> chosen;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (!units_[i]->is_mutable()) continue;
+    chosen.push_back(units_[i].get());
+    problem.units.push_back({units_[i]->name(), units_[i]->bounds(), all[i]});
+    problem.units.back().prepare();
+  }
+  problem.limits = limits_of(budget, WidthCosts(*combing_, costs_, chosen, problem.units));
+  return problem;
+}
+
+Choices ChannelMutator::allocate(const Budget& budget, const Allocator& allocator) {
+  check_prunable();
+  AllocationProblem problem = this->problem(budget);
+  if (budget.empty()) throw Error("there is no budget", {.path = "budget"}, "macs, params, ratio ...");
+  if (budget.ratio) {
+    const Widths widths = ratio_widths(problem.units, *budget.ratio);
+    for (size_t i = 0; i < widths.size(); ++i) problem.units[i].bounds.max = widths[i];
+  }
+  allocation_ = allocator.allocate(problem);
+  set_widths(allocation_.widths);
+  return current_choices();
+}
+
+Json ChannelMutator::config_template(bool only_mutable_units) const {
+  Json json = options_;
+  Json units = Json::object();
+  for (const auto& unit : units_) {
+    if (!unit->is_mutable() && only_mutable_units) continue;
+    Json entry{{"init_args", unit->options()}};
+    if (unit->is_mutable()) entry["choice"] = choice_json(unit->current_choice());
+    units[unit->name()] = entry;
+  }
+  json["units"] = units;
+  return json;
+}
+
+std::string ChannelMutator::text(int indent) const {
+  const std::string margin(static_cast<size_t>(indent), ' ');
+  std::ostringstream out;
+  out << type() << "(";
+  for (const auto& unit : units_) {
+    out << "\n" << margin << "  (" << unit->name() << "): " << *unit;
+  }
+  if (!units_.empty()) out << "\n" << margin;
+  out << ")";
+  return out.str();
+}
+
+std::ostream& operator<<(std::ostream& out, const ChannelMutator& mutator) {
+  return out << mutator.text();
+}
+
+}  // namespace cpd
