@@ -90,15 +90,16 @@ Allocation filled(const AllocationProblem& problem, Widths widths) {
     result.stopped_by.clear();
     std::vector<double> gains;
     for (size_t i = 0; i < order.size(); ++i) gains.push_back(gain(i));
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return gains[a] > gains[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return gains[a] > gains[b]; });
     for (size_t i : order) {
       const auto next = problem.units[i].bounds.above(widths[i]);
       if (!next) continue;
       Widths wider = widths;
       wider[i] = *next;
-      const auto broken = std::find_if(
-          problem.limits.begin(), problem.limits.end(),
-          [&](const Limit& limit) { return limit.cost(wider) > limit.limit; });
+      const auto broken =
+          std::find_if(problem.limits.begin(), problem.limits.end(),
+                       [&](const Limit& limit) { return limit.cost(wider) > limit.limit; });
       if (broken == problem.limits.end()) {
         widths = wider;
         changed = true;
@@ -168,8 +169,10 @@ Allocation allocate_global(const AllocationProblem& problem) {
   size_t low = 0, high = steps.size() - 1;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (problem.fits(above_threshold(problem, steps[middle]))) high = middle;
-    else low = middle + 1;
+    if (problem.fits(above_threshold(problem, steps[middle])))
+      high = middle;
+    else
+      low = middle + 1;
   }
   Widths widths = above_threshold(problem, steps[low]);
   if (!problem.fits(widths)) widths = problem.smallest();
@@ -181,7 +184,8 @@ Allocation allocate_greedy(const AllocationProblem& problem) {
   Widths widths = problem.largest();
   const auto excess = [&](const Widths& at) {  // how far above the limits, each as a fraction
     double total = 0;
-    for (const auto& limit : problem.limits) total += std::max(0.0, limit.cost(at) / limit.limit - 1);
+    for (const auto& limit : problem.limits)
+      total += std::max(0.0, limit.cost(at) / limit.limit - 1);
     return total;
   };
   struct Step {

@@ -75,7 +75,7 @@ Allocation filled(const AllocationProblem& problem, Widths widths);
 /// A way to choose widths: any callable over a problem will do.
 struct Allocator {
   /// One of those that a configuration can name. Throws cpd::Error with the known names.
-  Allocator(const char* known);         // NOLINT(google-explicit-constructor): `.allocation = "greedy"`
+  Allocator(const char* known);  // NOLINT(google-explicit-constructor): `.allocation = "greedy"`
   Allocator(const std::string& known);  // NOLINT(google-explicit-constructor)
   /// One of one's own.
   Allocator(std::string own_name, std::function<Allocation(const AllocationProblem&)> own)

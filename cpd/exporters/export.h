@@ -15,11 +15,11 @@ class CompactModule;
 
 struct ExportOptions {
   /// Texts that travel inside the file, by name: `plan.json`, `report.json`.
-  std::map<std::string, std::string> extra_files;
+  std::map<std::string, std::string> extra_files{};
   bool force = false;  ///< replace an existing file
   /// Another way to compute the same outputs, in evaluation mode: the masked network, say. The
   /// file is compared with it too.
-  Forward reference;
+  Forward reference{};
 };
 
 /// Outputs of a file against those of the compact network, on one set of inputs.

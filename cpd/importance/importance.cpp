@@ -32,9 +32,9 @@ void check_scores(const ChannelGroup& unit, const Scores& scores) {
                       return static_cast<int64_t>(block.size()) == unit.of;
                     });
   if (!fits) {
-    throw Error("the scores of unit " + unit.name + " do not fit it", {},
-                std::to_string(unit.of) + " in each of " + std::to_string(unit.blocks.size()) +
-                    " blocks");
+    throw Error(
+        "the scores of unit " + unit.name + " do not fit it", {},
+        std::to_string(unit.of) + " in each of " + std::to_string(unit.blocks.size()) + " blocks");
   }
   for (const auto& block : scores) {
     for (double score : block) {

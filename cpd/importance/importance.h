@@ -33,7 +33,7 @@ using ScoreFunction = std::function<Scores(const ChannelGroup&, const ScoreConte
 /// A way to score the channels of a unit: any callable over (unit, context) will do.
 struct Importance {
   /// One of those that a configuration can name. Throws cpd::Error with the known names.
-  Importance(const char* known);         // NOLINT(google-explicit-constructor): `.importance = "l1"`
+  Importance(const char* known);  // NOLINT(google-explicit-constructor): `.importance = "l1"`
   Importance(const std::string& known);  // NOLINT(google-explicit-constructor)
   /// One of one's own.
   Importance(std::string own_name, ScoreFunction own_score, Needs own_needs = Needs::kWeights)

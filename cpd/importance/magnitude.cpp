@@ -26,7 +26,8 @@ void add_positions(Scores& scores, const ChannelGroup& unit, const Member& membe
                    const at::Tensor& per_position) {
   const at::Tensor values = per_position.contiguous();
   const double* data = values.const_data_ptr<double>();
-  for (const auto& [position, channel] : member.entries) at(scores, unit, channel) += data[position];
+  for (const auto& [position, channel] : member.entries)
+    at(scores, unit, channel) += data[position];
 }
 
 Scores over_writers(const ChannelGroup& unit, const ScoreContext& context,
@@ -34,13 +35,15 @@ Scores over_writers(const ChannelGroup& unit, const ScoreContext& context,
   Scores scores = zeros(unit);
   for (const auto& member : unit.members) {
     if (member.role != Role::kWriter) continue;
-    add_positions(scores, unit, member, reduce(position_rows(context.model, context.combing, member)));
+    add_positions(scores, unit, member,
+                  reduce(position_rows(context.model, context.combing, member)));
   }
   return scores;
 }
 
 /// The positions of each channel in one member, in order.
-std::vector<std::vector<int64_t>> positions_by_channel(const ChannelGroup& unit, const Member& member) {
+std::vector<std::vector<int64_t>> positions_by_channel(const ChannelGroup& unit,
+                                                       const Member& member) {
   std::vector<std::vector<int64_t>> positions(unit.blocks.size() * static_cast<size_t>(unit.of));
   for (const auto& [position, channel] : member.entries) {
     positions[static_cast<size_t>(channel)].push_back(position);

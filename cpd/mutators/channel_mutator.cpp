@@ -254,8 +254,11 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
   for (size_t i = 0; i < units_.size(); ++i) {
     if (!units_[i]->is_mutable()) continue;
     chosen.push_back(units_[i].get());
-    problem.units.push_back({units_[i]->name(), units_[i]->bounds(), all[i]});
-    problem.units.back().prepare();
+    AllocationUnit& item = problem.units.emplace_back();
+    item.name = units_[i]->name();
+    item.bounds = units_[i]->bounds();
+    item.scores = all[i];
+    item.prepare();
   }
   problem.limits = limits_of(budget, WidthCosts(*combing_, costs_, chosen, problem.units));
   return problem;
@@ -264,7 +267,8 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
 Choices ChannelMutator::allocate(const Budget& budget, const Allocator& allocator) {
   check_prunable();
   AllocationProblem problem = this->problem(budget);
-  if (budget.empty()) throw Error("there is no budget", {.path = "budget"}, "macs, params, ratio ...");
+  if (budget.empty())
+    throw Error("there is no budget", {.path = "budget"}, "macs, params, ratio ...");
   if (budget.ratio) {
     const Widths widths = ratio_widths(problem.units, *budget.ratio);
     for (size_t i = 0; i < widths.size(); ++i) problem.units[i].bounds.max = widths[i];

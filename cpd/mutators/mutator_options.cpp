@@ -19,9 +19,8 @@ void check_type(const Json& json, const std::string& path, const std::vector<std
 /// The unit kinds of the documents differ in their score alone.
 void read_unit_type(const Json& json, const std::string& path, MutatorOptions& options) {
   static const std::map<std::string, std::string> importance_of = {
-      {"MutableChannelUnit", ""},    {"ChannelUnit", ""},
-      {"L1ChannelUnit", "l1"},       {"L1MutableChannelUnit", "l1"},
-      {"L2ChannelUnit", "l2"},       {"FPGMChannelUnit", "fpgm"},
+      {"MutableChannelUnit", ""},     {"ChannelUnit", ""},     {"L1ChannelUnit", "l1"},
+      {"L1MutableChannelUnit", "l1"}, {"L2ChannelUnit", "l2"}, {"FPGMChannelUnit", "fpgm"},
       {"RandomChannelUnit", "random"}};
   std::string type;
   read_json(json, path, type);

@@ -26,9 +26,9 @@ struct MutatorOptions {
   std::vector<std::string> only{};    ///< patterns: all other units stay whole; empty: none does
   bool exact_only = false;            ///< leave units whole that are not of level `exact`
   UnitFactory make_unit = unit_factory<MutableChannelUnit>();
-  Rules rules = default_rules();                            ///< for combing
-  DynamicOpTable dynamic_ops = default_dynamic_ops();       ///< for running
-  uint64_t seed = 0;                                        ///< of everything that is random
+  Rules rules = default_rules();                       ///< for combing
+  DynamicOpTable dynamic_ops = default_dynamic_ops();  ///< for running
+  uint64_t seed = 0;                                   ///< of everything that is random
 
   bool normalises() const { return normalise.value_or(importance.needs == Needs::kWeights); }
 };

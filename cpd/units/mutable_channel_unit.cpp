@@ -50,8 +50,8 @@ std::string MutableChannelUnit::reason() const {
 Bounds MutableChannelUnit::bounds() const {
   Bounds bounds;
   bounds.of = group_.of;
-  const auto from_ratio = static_cast<int64_t>(
-      std::ceil(options_.min_ratio * static_cast<double>(group_.of) - 1e-9));
+  const auto from_ratio =
+      static_cast<int64_t>(std::ceil(options_.min_ratio * static_cast<double>(group_.of) - 1e-9));
   bounds.min = std::min(group_.of, std::max(options_.min_value, from_ratio));
   bounds.max = options_.max_value;
   const bool rows = group_.kind == UnitKind::kRows;

@@ -86,7 +86,8 @@ void read_json(const Json& json, const std::string& path, UnitOverride& unit) {
 void read_json(const Json& json, const std::string& path, UnitOptions& options) {
   UnitOverride given;
   read_json(json, path, given);
-  if (given.choice) throw Error("choices belong to single units", {.path = path}, "no key `choice`");
+  if (given.choice)
+    throw Error("choices belong to single units", {.path = path}, "no key `choice`");
   options = given.over(options);
   options.verify(path);
 }
@@ -101,7 +102,8 @@ void to_json(Json& json, const UnitOptions& options) {
               {"frozen", options.frozen}};
   if (options.candidate_choices.empty()) return;
   Json candidates = Json::array();
-  for (const auto& candidate : options.candidate_choices) candidates.push_back(choice_json(candidate));
+  for (const auto& candidate : options.candidate_choices)
+    candidates.push_back(choice_json(candidate));
   json["candidate_choices"] = candidates;
 }
 

@@ -24,8 +24,8 @@ struct UnitOptions {
   int64_t min_value = 1;    ///< channels of each block that stay at least
   double min_ratio = 0;     ///< the same as a fraction of the block
   int64_t max_value = -1;   ///< -1: all
-  std::vector<Choice> candidate_choices;  ///< of buckets
-  bool frozen = false;                    ///< leave the unit whole
+  std::vector<Choice> candidate_choices{};  ///< of buckets
+  bool frozen = false;                      ///< leave the unit whole
 
   /// Throws cpd::Error with the key's path below `path` for a value that makes no sense.
   void verify(const std::string& path) const;

@@ -1,0 +1,72 @@
+#include <cpd/algorithms/one_shot.h>
+#include <cpd/algorithms/reporting.h>
+#include <cpd/core/error.h>
+
+#include <chrono>
+
+namespace cpd {
+namespace {
+
+class Clock {
+ public:
+  /// Seconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+void read_json(const Json& json, const std::string& path, OneShotOptions& options) {
+  JsonObject object(json, path);
+  std::string type = "OneShot";
+  object.read("type", type);
+  if (type != "OneShot") throw_wrong_type(json.at("type"), key_path(path, "type"), "OneShot");
+  object.read("mutator", options.mutator).read("mutator_cfg", options.mutator);
+  if (const Json* name = object.take("allocation")) {
+    std::string allocation;
+    read_json(*name, key_path(path, "allocation"), allocation);
+    options.allocation = allocation;
+  }
+  object.read("budget", options.budget).finish();
+}
+
+void to_json(Json& json, const OneShotOptions& options) {
+  json = Json{{"type", "OneShot"},
+              {"mutator", options.mutator},
+              {"allocation", options.allocation.name},
+              {"budget", options.budget}};
+}
+
+OneShot::OneShot(Model model, OneShotOptions options)
+    : Algorithm(std::make_unique<ChannelMutator>(std::move(model), options.mutator)),
+      options_(std::move(options)) {}
+
+OneShot::OneShot(std::unique_ptr<ChannelMutator> mutator, OneShotOptions options)
+    : Algorithm(std::move(mutator)), options_(std::move(options)) {}
+
+Report OneShot::run() {
+  mutator().check_prunable();
+  Clock clock;
+  Report report = begin_report(mutator());
+  report.algorithm = type();
+  report.allocation = options_.allocation.name;
+
+  mutator().scores();
+  report.seconds["score"] = clock.lap();
+  mutator().allocate(options_.budget, options_.allocation);
+  report.seconds["allocate"] = clock.lap();
+  mutator().model().compaction();
+  report.seconds["plan"] = clock.lap();
+
+  finish_report(report, mutator(), options_.budget);
+  return report;
+}
+
+}  // namespace cpd

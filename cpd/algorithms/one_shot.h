@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cpd/algorithms/algorithm.h>
+#include <cpd/plan/report.h>
+
+namespace cpd {
+
+/// How `OneShot` prunes.
+struct OneShotOptions {
+  MutatorOptions mutator{};
+  Allocator allocation = "global";
+  Budget budget{};
+};
+
+/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`.
+void read_json(const Json& json, const std::string& path, OneShotOptions& options);
+void to_json(Json& json, const OneShotOptions& options);
+
+/// Prunes a network once: scores, costs and a budget become a plan.
+class OneShot : public Algorithm {
+ public:
+  /// Any network can be given, also one in which nothing can be pruned: only `run` refuses it.
+  explicit OneShot(Model model, OneShotOptions options = {});
+  /// With a mutator of one's own; of the options, `mutator` is not used.
+  OneShot(std::unique_ptr<ChannelMutator> mutator, OneShotOptions options);
+
+  std::string type() const override { return "OneShot"; }
+  const OneShotOptions& options() const { return options_; }
+
+  /// Prunes. Afterwards the mutator holds the plan and the architecture runs with it. Throws
+  /// cpd::Error if nothing can be pruned or the budget cannot be reached.
+  Report run();
+
+ private:
+  OneShotOptions options_;
+};
+
+}  // namespace cpd

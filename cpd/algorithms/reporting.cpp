@@ -1,0 +1,66 @@
+#include <cpd/algorithms/reporting.h>
+#include <cpd/mutators/groups_of.h>
+#include <cpd/units/plan_of.h>
+
+namespace cpd {
+namespace {
+
+ReportCosts costs_in(const Cost& cost, int64_t batch) {
+  ReportCosts costs;
+  costs.macs = cost.macs;
+  costs.parameters = cost.parameters;
+  costs.memory = cost.memory(batch);
+  return costs;
+}
+
+int64_t channels_in(const ChannelMutator& mutator, bool kept) {
+  int64_t total = 0;
+  for (const auto* unit : mutator.mutable_units()) {
+    const auto blocks = static_cast<int64_t>(unit->channels().size());
+    total += blocks * (kept ? unit->activated_channels() : unit->num_channels());
+  }
+  return total;
+}
+
+}  // namespace
+
+Report begin_report(const ChannelMutator& mutator) {
+  Report report;
+  report.source = mutator.dense().source;
+  report.model = identity_of(mutator.dense());
+  report.importance = mutator.options().importance.name;
+  report.seed = mutator.options().seed;
+  report.locked = locked_of(mutator.dense(), mutator.combing());
+  report.notes = mutator.dense().notes;
+  return report;
+}
+
+void finish_report(Report& report, const ChannelMutator& mutator, const Budget& budget) {
+  for (const auto& unit : mutator.units()) {
+    ReportUnit& entry = report.units[unit->name()];
+    entry.of = unit->num_channels();
+    entry.kept = unit->activated_channels();
+    entry.blocks = static_cast<int64_t>(unit->channels().size());
+    entry.reason = unit->reason();
+  }
+  report.before = costs_in(mutator.costs().dense(), budget.batch);
+  report.after = costs_in(mutator.cost(), budget.batch);
+  report.stopped_by = mutator.allocation().stopped_by;
+  const auto add = [&](const std::string& name, const std::optional<Amount>& amount, int64_t dense,
+                       int64_t reached) {
+    if (!amount) return;
+    ReportBudget& entry = report.budgets[name];
+    entry.asked = to_text(*amount);
+    entry.dense = static_cast<double>(dense);
+    entry.limit = amount->absolute(entry.dense);
+    entry.reached = static_cast<double>(reached);
+    if (report.stopped_by == name) entry.next = mutator.allocation().next;
+  };
+  add("macs", budget.macs, report.before.macs, report.after.macs);
+  add("parameters", budget.params, report.before.parameters, report.after.parameters);
+  add("memory", budget.memory, report.before.memory, report.after.memory);
+  add("channels", budget.channels, channels_in(mutator, false), channels_in(mutator, true));
+  report.verify();
+}
+
+}  // namespace cpd

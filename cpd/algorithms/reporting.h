@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cpd/mutators/channel_mutator.h>
+#include <cpd/plan/report.h>
+
+namespace cpd {
+
+/// What stands in a report before anything was pruned: the network, its units, what is locked.
+Report begin_report(const ChannelMutator& mutator);
+/// Adds what came of it: widths and costs as they are now, and how much of the budget was used.
+void finish_report(Report& report, const ChannelMutator& mutator, const Budget& budget);
+
+}  // namespace cpd

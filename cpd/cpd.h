@@ -1,0 +1,15 @@
+#pragma once
+
+// Everything that a program needs, without LibTorch's heavy headers.
+#include <cpd/algorithms/one_shot.h>
+#include <cpd/comb/combing.h>
+#include <cpd/comb/compaction.h>
+#include <cpd/core/error.h>
+#include <cpd/cost/cost.h>
+#include <cpd/dynamic_ops/dynamic_model.h>
+#include <cpd/exporters/export_pruned.h>
+#include <cpd/importance/importance.h>
+#include <cpd/model/model.h>
+#include <cpd/mutators/groups_of.h>
+#include <cpd/plan/report.h>
+#include <cpd/units/plan_of.h>

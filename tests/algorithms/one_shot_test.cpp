@@ -1,0 +1,89 @@
+#include <cpd/algorithms/one_shot.h>
+#include <cpd/core/error.h>
+#include <cpd/zoo/network.h>
+#include <cpd/zoo/zoo.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cpd::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+Model resnet() {
+  auto network = make_network(parse_network("zoo:resnet20"), 1);
+  randomise_statistics(*network, 2);
+  network->eval();
+  return trace_model(network, {random_input(input({2, 3, 32, 32}), 3)});
+}
+
+TEST(OneShot, ReportsWhatWasAskedAndReached) {
+  OneShot algorithm(resnet(), {.mutator = {.importance = "bn_scale"}, .budget = {.macs = 0.5}});
+  const Report report = algorithm.run();
+  EXPECT_EQ(report.algorithm, "OneShot");
+  EXPECT_EQ(report.importance, "bn_scale");
+  EXPECT_EQ(report.allocation, "global");
+  const ReportBudget& budget = report.budgets.at("macs");
+  EXPECT_LE(budget.reached, budget.limit);
+  EXPECT_EQ(budget.limit, 0.5 * budget.dense);
+  EXPECT_GE(budget.reached, 0.97 * budget.limit);
+  EXPECT_EQ(report.stopped_by, "macs");
+  EXPECT_GT(budget.next, budget.limit);
+  EXPECT_EQ(report.units.size(), algorithm.mutator().units().size());
+  EXPECT_EQ(report.after.macs, algorithm.mutator().cost().macs);
+  EXPECT_EQ(report_from_json(to_json(report)), report);
+}
+
+TEST(OneShot, GivesTheSamePlanForTheSameSeed) {
+  const auto plan_for = [](uint64_t seed) {
+    OneShot algorithm(resnet(), {.mutator = {.importance = "random", .seed = seed},
+                                 .allocation = "uniform",
+                                 .budget = {.macs = 0.5}});
+    algorithm.run();
+    return algorithm.mutator().plan();
+  };
+  EXPECT_EQ(plan_for(7), plan_for(7));
+  EXPECT_NE(plan_for(7), plan_for(8));
+}
+
+TEST(OneShot, ReadsItsConfiguration) {
+  const auto options_of = [](const std::string& text) {
+    OneShotOptions options;
+    read_json(parse_json(text, "test"), "", options);
+    return options;
+  };
+  const OneShotOptions options = options_of(
+      R"({"type": "OneShot", "mutator": {"type": "ChannelMutator", "importance": "l2",
+          "unit": {"choice_mode": "ratio", "divisor": 4}}, "allocation": "greedy",
+          "budget": {"flops": 0.5, "params": "100k"}})");
+  EXPECT_EQ(options.mutator.importance.name, "l2");
+  EXPECT_EQ(options.mutator.unit.divisor, 4);
+  EXPECT_EQ(options.allocation.name, "greedy");
+  EXPECT_EQ(options.budget.macs, Amount(0.5));
+  EXPECT_EQ(options.budget.params, Amount(1e5));
+  const auto error = [&](const std::string& text) -> std::string {
+    try {
+      options_of(text);
+    } catch (const Error& caught) {
+      return caught.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(error(R"({"type": "TwoShot"})"), HasSubstr("OneShot"));
+  EXPECT_THAT(error(R"({"mutator": {"unit": {"divisor": "x"}}})"),
+              HasSubstr("mutator.unit.divisor"));
+  EXPECT_THAT(error(R"({"alocation": "greedy"})"), HasSubstr("alocation"));
+  EXPECT_THAT(error(R"({"allocation": "greed"})"), HasSubstr("greedy"));
+  EXPECT_THAT(error(R"({"budget": {"macs": -1}})"), HasSubstr("budget.macs"));
+}
+
+TEST(OneShot, PrintsArchitectureAndMutator) {
+  const OneShot algorithm(resnet());
+  const std::string text = algorithm.text();
+  EXPECT_THAT(text, HasSubstr("OneShot(\n  (architecture): Model(\n"));
+  EXPECT_THAT(text, HasSubstr("\n  (mutator): ChannelMutator(\n    ("));
+  EXPECT_THAT(text, HasSubstr("DynamicConv2d("));
+}
+
+}  // namespace
+}  // namespace cpd::testing
