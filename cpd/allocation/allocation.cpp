@@ -1,12 +1,31 @@
 #include <cpd/allocation/allocation.h>
+#include <cpd/allocation/annealing.h>
+#include <cpd/allocation/dynamic_programme.h>
+#include <cpd/allocation/greedy_descent.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <map>
 #include <numeric>
-#include <queue>
 
 namespace cpd {
+namespace {
+
+constexpr int kBisections = 40;
+
+/// A cost to the last digit that tells it from others.
+std::string cost_text(double cost) {
+  std::array<char, 400> text{};
+  const auto written =
+      std::to_chars(text.data(), text.data() + text.size(), cost, std::chars_format::fixed);
+  return {text.data(), written.ptr};
+}
+
+}  // namespace
 
 void AllocationUnit::prepare() {
   std::vector<double> steps(static_cast<size_t>(bounds.of), 0);
@@ -17,6 +36,17 @@ void AllocationUnit::prepare() {
   losses_.assign(steps.size() + 1, 0);  // by the number of channels removed
   for (size_t i = 0; i < steps.size(); ++i) losses_[i + 1] = losses_[i] + steps[i];
 }
+
+void AllocationUnit::set_losses(std::vector<double> by_removed) {
+  if (static_cast<int64_t>(by_removed.size()) != bounds.of) {
+    throw Error("unit " + name + " has " + std::to_string(by_removed.size()) + " losses", {},
+                std::to_string(bounds.of) + ", for 0 to " + std::to_string(bounds.of - 1) +
+                    " channels removed");
+  }
+  losses_ = std::move(by_removed);
+}
+
+bool AllocationUnit::prepared() const { return static_cast<int64_t>(losses_.size()) >= bounds.of; }
 
 double AllocationUnit::loss(int64_t k) const { return losses_[static_cast<size_t>(bounds.of - k)]; }
 
@@ -46,6 +76,8 @@ Widths AllocationProblem::largest() const {
 void AllocationProblem::verify() const {
   for (const auto& unit : units) {
     unit.bounds.verify(unit.name);
+    if (!unit.prepared())
+      throw Error("unit " + unit.name + " has no losses", {}, "prepare() first");
     for (const auto& block : unit.scores) {
       if (static_cast<int64_t>(block.size()) != unit.bounds.of) {
         throw Error("unit " + unit.name + " has " + std::to_string(block.size()) + " scores", {},
@@ -61,8 +93,8 @@ void AllocationProblem::verify() const {
   for (const auto& limit : limits) {
     const double reachable = limit.cost(least);
     if (reachable > limit.limit) {
-      throw Error("a budget of " + std::to_string(limit.limit) + " " + limit.name +
-                      " cannot be reached: the nearest is " + std::to_string(reachable),
+      throw Error("a budget of " + cost_text(limit.limit) + " " + limit.name +
+                      " cannot be reached: the nearest is " + cost_text(reachable),
                   {}, "a larger budget, or fewer frozen units and bounds");
     }
   }
@@ -77,37 +109,48 @@ Widths ratio_widths(const std::vector<AllocationUnit>& units, double ratio) {
   return widths;
 }
 
-Allocation filled(const AllocationProblem& problem, Widths widths) {
-  Allocation result;
-  std::vector<size_t> order(problem.units.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto gain = [&](size_t i) {
+namespace {
+
+/// Units in the order of what one step more is worth to them, the most first.
+std::vector<size_t> by_gain(const AllocationProblem& problem, const Widths& widths) {
+  std::vector<double> gains;
+  for (size_t i = 0; i < widths.size(); ++i) {
     const auto next = problem.units[i].bounds.above(widths[i]);
-    return next ? problem.units[i].loss(widths[i]) - problem.units[i].loss(*next) : -1.0;
-  };
-  for (bool changed = true; changed;) {
-    changed = false;
-    result.stopped_by.clear();
-    std::vector<double> gains;
-    for (size_t i = 0; i < order.size(); ++i) gains.push_back(gain(i));
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return gains[a] > gains[b]; });
-    for (size_t i : order) {
-      const auto next = problem.units[i].bounds.above(widths[i]);
-      if (!next) continue;
-      Widths wider = widths;
-      wider[i] = *next;
-      const auto broken =
-          std::find_if(problem.limits.begin(), problem.limits.end(),
-                       [&](const Limit& limit) { return limit.cost(wider) > limit.limit; });
-      if (broken == problem.limits.end()) {
-        widths = wider;
-        changed = true;
-      } else if (const double cost = broken->cost(wider);
-                 result.stopped_by.empty() || cost < result.next) {
-        result.stopped_by = broken->name;
-        result.next = cost;
-      }
+    gains.push_back(next ? problem.units[i].loss(widths[i]) - problem.units[i].loss(*next) : 0);
+  }
+  std::vector<size_t> order(widths.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return gains[a] > gains[b]; });
+  return order;
+}
+
+/// Takes one step more of a unit if it fits.
+bool widened(const AllocationProblem& problem, size_t unit, Widths& widths) {
+  const auto next = problem.units[unit].bounds.above(widths[unit]);
+  if (!next) return false;
+  const int64_t before = widths[unit];
+  widths[unit] = *next;
+  if (problem.fits(widths)) return true;
+  widths[unit] = before;
+  return false;
+}
+
+/// Says which limit the cheapest step more would exceed.
+Allocation described(const AllocationProblem& problem, Widths widths) {
+  Allocation result;
+  double least = INFINITY;
+  for (size_t i = 0; i < widths.size(); ++i) {
+    const auto next = problem.units[i].bounds.above(widths[i]);
+    if (!next) continue;
+    Widths wider = widths;
+    wider[i] = *next;
+    for (const auto& limit : problem.limits) {
+      const double cost = limit.cost(wider);
+      if (cost <= limit.limit || cost / limit.limit >= least) continue;
+      least = cost / limit.limit;
+      result.stopped_by = limit.name;
+      result.next = cost;
     }
   }
   for (const auto& limit : problem.limits) {
@@ -117,11 +160,23 @@ Allocation filled(const AllocationProblem& problem, Widths widths) {
   return result;
 }
 
+}  // namespace
+
+Allocation filled(const AllocationProblem& problem, Widths widths) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t unit : by_gain(problem, widths)) {
+      changed = widened(problem, unit, widths) || changed;
+    }
+  }
+  return described(problem, std::move(widths));
+}
+
 Allocation allocate_uniform(const AllocationProblem& problem) {
   problem.verify();
   Widths best = problem.smallest();
   double low = 0, high = 1;
-  for (int step = 0; step < 40; ++step) {
+  for (int step = 0; step < kBisections; ++step) {
     const double ratio = step == 0 ? 1 : (low + high) / 2;
     const Widths widths = ratio_widths(problem.units, std::max(ratio, 1e-9));
     const bool fits = problem.fits(widths);
@@ -134,19 +189,29 @@ Allocation allocate_uniform(const AllocationProblem& problem) {
 
 namespace {
 
-/// Widths when every step that loses less than `threshold` is taken.
-Widths above_threshold(const AllocationProblem& problem, double threshold) {
+/// Widths when every step of a unit that loses less than its threshold is taken.
+Widths above_thresholds(const AllocationProblem& problem, const std::vector<double>& thresholds) {
   Widths widths;
-  for (const auto& unit : problem.units) {
+  for (size_t i = 0; i < problem.units.size(); ++i) {
+    const AllocationUnit& unit = problem.units[i];
     int64_t k = unit.bounds.at_most(unit.bounds.largest());
     for (auto next = unit.bounds.below(k); next; next = unit.bounds.below(k)) {
       const double per_channel = (unit.loss(*next) - unit.loss(k)) / static_cast<double>(k - *next);
-      if (per_channel >= threshold) break;
+      if (per_channel >= thresholds[i]) break;
       k = *next;
     }
     widths.push_back(k);
   }
   return widths;
+}
+
+Widths above_threshold(const AllocationProblem& problem, double threshold) {
+  return above_thresholds(problem, std::vector<double>(problem.units.size(), threshold));
+}
+
+/// A unit without a family is one of its own.
+const std::string& family_of(const AllocationUnit& unit) {
+  return unit.family.empty() ? unit.name : unit.family;
 }
 
 std::vector<double> thresholds(const AllocationProblem& problem) {
@@ -179,69 +244,63 @@ Allocation allocate_global(const AllocationProblem& problem) {
   return filled(problem, widths);
 }
 
+Allocation allocate_isomorphic(const AllocationProblem& problem) {
+  problem.verify();
+  std::map<std::string, std::vector<double>> steps;
+  for (const auto& unit : problem.units) {
+    auto& family = steps[family_of(unit)];
+    for (int64_t k = unit.bounds.of; k > 1; --k) family.push_back(unit.loss(k - 1) - unit.loss(k));
+  }
+  for (auto& [family, losses] : steps) std::sort(losses.begin(), losses.end());
+  const auto at = [&](double removed) {
+    std::vector<double> thresholds;
+    for (const auto& unit : problem.units) {
+      const auto& losses = steps[family_of(unit)];
+      const auto rank = static_cast<size_t>(removed * static_cast<double>(losses.size()));
+      thresholds.push_back(rank < losses.size() ? losses[rank] : INFINITY);
+    }
+    return above_thresholds(problem, thresholds);
+  };
+  double low = 0, high = 1;
+  if (problem.fits(at(low))) return filled(problem, at(low));
+  for (int step = 0; step < kBisections; ++step) {
+    const double middle = (low + high) / 2;
+    (problem.fits(at(middle)) ? high : low) = middle;
+  }
+  const Widths widths = at(high);
+  return filled(problem, problem.fits(widths) ? widths : problem.smallest());
+}
+
 Allocation allocate_greedy(const AllocationProblem& problem) {
   problem.verify();
-  Widths widths = problem.largest();
-  const auto excess = [&](const Widths& at) {  // how far above the limits, each as a fraction
-    double total = 0;
-    for (const auto& limit : problem.limits)
-      total += std::max(0.0, limit.cost(at) / limit.limit - 1);
-    return total;
-  };
-  struct Step {
-    double price;  ///< score lost for the cost saved
-    size_t unit;
-    int64_t from;
-    bool operator>(const Step& other) const {
-      return price != other.price ? price > other.price : unit > other.unit;
-    }
-  };
-  double now = excess(widths);
-  const auto price = [&](size_t i) -> std::optional<Step> {
-    const auto next = problem.units[i].bounds.below(widths[i]);
-    if (!next) return std::nullopt;
-    Widths narrower = widths;
-    narrower[i] = *next;
-    const double saved = now - excess(narrower);
-    const double lost = problem.units[i].loss(*next) - problem.units[i].loss(widths[i]);
-    return Step{saved > 0 ? lost / saved : INFINITY, i, widths[i]};
-  };
-  std::priority_queue<Step, std::vector<Step>, std::greater<>> queue;
-  for (size_t i = 0; i < widths.size(); ++i) {
-    if (const auto step = price(i)) queue.push(*step);
+  GreedyDescent descent(problem);
+  while (!descent.fits() && descent.step()) {
   }
-  while (now > 0 && !queue.empty()) {
-    const Step top = queue.top();
-    queue.pop();
-    const auto fresh = price(top.unit);
-    if (!fresh) continue;
-    // Prices change with the widths of neighbours: take a step only at its present price.
-    if (!queue.empty() && *fresh > queue.top() && fresh->price > top.price) {
-      queue.push(*fresh);
-      continue;
-    }
-    widths[top.unit] = *problem.units[top.unit].bounds.below(widths[top.unit]);
-    now = excess(widths);
-    if (const auto next = price(top.unit)) queue.push(*next);
-  }
-  if (!problem.fits(widths)) widths = problem.smallest();
-  return filled(problem, widths);
+  return filled(problem, descent.fits() ? descent.widths() : problem.smallest());
 }
 
 Allocator::Allocator(const char* known) : Allocator(find_allocator(known)) {}
 Allocator::Allocator(const std::string& known) : Allocator(find_allocator(known)) {}
 
 std::vector<Allocator> allocators() {
-  return {{"uniform", allocate_uniform}, {"global", allocate_global}, {"greedy", allocate_greedy}};
+  return {{"uniform", allocate_uniform},
+          {"global", allocate_global},
+          {"isomorphic", allocate_isomorphic},
+          {"greedy", allocate_greedy},
+          {"dynamic_programme", allocate_dynamic_programme},
+          {"annealing", [](const AllocationProblem& problem) {
+             return allocate_annealing(problem, AnnealingOptions());
+           }}};
 }
 
 Allocator find_allocator(const std::string& name) {
-  std::string known;
+  std::vector<std::string> known;
   for (const auto& allocator : allocators()) {
     if (allocator.name == name) return allocator;
-    known += (known.empty() ? "" : ", ") + allocator.name;
+    known.push_back(allocator.name);
   }
-  throw Error("there is no allocation '" + name + "'", {"", "", "allocation"}, known);
+  throw Error("there is no allocation '" + name + "'" + suggestion(name, known),
+              {.path = "allocation"}, joined(known));
 }
 
 }  // namespace cpd

@@ -15,12 +15,17 @@ struct AllocationUnit {
   Bounds bounds;
   /// One score per channel of each block; higher is more important.
   std::vector<std::vector<double>> scores;
+  /// Units of one structure, whose scores compare; empty: a family of its own.
+  std::string family = {};
 
   /// What is lost when k of the `bounds.of` channels are kept: the sum of the lowest scores of each
   /// block. `k` from 1 to `of`.
   double loss(int64_t k) const;
   /// Makes `loss` fast; call it after the scores are set.
   void prepare();
+  /// Sets the losses from a table of errors instead: for 0, 1, ... `of` - 1 channels removed.
+  void set_losses(std::vector<double> by_removed);
+  bool prepared() const;
 
  private:
   std::vector<double> losses_;
@@ -65,6 +70,9 @@ Widths ratio_widths(const std::vector<AllocationUnit>& units, double ratio);
 Allocation allocate_uniform(const AllocationProblem& problem);
 /// The channels of lowest score anywhere go, then single steps come back where they fit.
 Allocation allocate_global(const AllocationProblem& problem);
+/// As `allocate_global`, but within each family: the same share of channels goes in all of them.
+/// Fang et al., Isomorphic Pruning for Vision Models, ECCV 2024.
+Allocation allocate_isomorphic(const AllocationProblem& problem);
 /// Step by step whatever loses least score for the cost it saves at the present widths, then single
 /// steps come back where they fit.
 Allocation allocate_greedy(const AllocationProblem& problem);
@@ -84,7 +92,8 @@ struct Allocator {
   std::string name;
   std::function<Allocation(const AllocationProblem&)> allocate;
 };
-/// The allocations that a configuration can name: `uniform`, `global`, `greedy`.
+/// The allocations that a configuration can name: `uniform`, `global`, `isomorphic`, `greedy`,
+/// `dynamic_programme`, `annealing`.
 std::vector<Allocator> allocators();
 /// Throws cpd::Error with the known names.
 Allocator find_allocator(const std::string& name);
