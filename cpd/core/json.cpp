@@ -39,7 +39,8 @@ void write(const Json& json, size_t depth, std::string& text) {
   bool first = true;
   for (const auto& [key, value] : json.items()) {
     text += (first ? "\n" : ",\n") + indent;
-    if (json.is_object()) text += Json(key).dump() + ": ";
+    if (json.is_object())
+      text += Json(key).dump(-1, ' ', false, Json::error_handler_t::replace) + ": ";
     write(value, depth + 1, text);
     first = false;
   }
@@ -63,6 +64,8 @@ Json parse_json(const std::string& text, const std::string& origin) {
   } catch (const Json::parse_error& error) {
     const std::string line = std::to_string(line_of(text, error.byte));
     throw Error("not readable as JSON in line " + line, {.path = origin}, "valid JSON");
+  } catch (const Json::exception&) {
+    throw Error("a number is too large", {.path = origin}, "numbers that fit in 64 bits");
   }
 }
 

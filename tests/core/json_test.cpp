@@ -99,6 +99,16 @@ TEST(CheckRange, AcceptsTheEnds) {
   EXPECT_THROW(check_range("x", std::numeric_limits<double>::quiet_NaN(), 0, 1), Error);
 }
 
+TEST(ParseJson, RefusesNumbersThatDoNotFit) {
+  try {
+    parse_json("{\"rate\": 1e400}", "method.json");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "method.json: a number is too large; expected numbers that fit in 64 bits");
+  }
+}
+
 TEST(JsonText, PutsListsOfNumbersInOneLine) {
   const Json json = parse_json(R"({"a": {"of": 8, "kept": [[0, 2], [1, 3]]}, "b": [], "c": {},
                                    "d": [{"x": 1.5}, null]})",

@@ -1,6 +1,7 @@
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
 #include <cpd/core/json.h>
+#include <cpd/core/random.h>
 #include <cpd/plan/groups.h>
 #include <cpd/plan/plan.h>
 #include <cpd/plan/report.h>
@@ -212,6 +213,60 @@ TEST(Texts, ThatAreNoJsonOrCutShortAreErrors) {
   for (size_t length = 0; length + 2 < whole.size(); length += 7) {
     EXPECT_THROW(groups_from_json(whole.substr(0, length)), Error) << length;
   }
+}
+
+/// Characters of the text changed, doubled or left out at random places; values swapped.
+std::string damaged(std::string text, uint64_t seed) {
+  static const std::vector<std::string> values = {
+      "-1", "1e400", "0.5", "null", "[]", "{}", "\"\"", "true", "99999999999999999999"};
+  Random random(seed);
+  for (int64_t changes = 1 + random.below(4); changes > 0; --changes) {
+    const auto at = static_cast<size_t>(random.below(static_cast<int64_t>(text.size())));
+    switch (random.below(4)) {
+      case 0:
+        text[at] = static_cast<char>(random.below(256));
+        break;
+      case 1:
+        text.erase(at, 1 + static_cast<size_t>(random.below(20)));
+        break;
+      case 2:
+        text.insert(at, text.substr(at, static_cast<size_t>(random.below(40))));
+        break;
+      default:
+        const size_t number = text.find_first_of("0123456789", at);
+        if (number == std::string::npos) break;
+        const size_t end = text.find_first_not_of("0123456789.", number);
+        text.replace(
+            number, end - number,
+            values[static_cast<size_t>(random.below(static_cast<int64_t>(values.size())))]);
+    }
+    if (text.empty()) text = " ";
+  }
+  return text;
+}
+
+/// Damaged texts are read with a cpd::Error or as something that is written and read again alike.
+template <typename Read>
+void expect_sound(const std::string& text, Read read) {
+  int read_well = 0;
+  for (uint64_t seed = 0; seed < 3000; ++seed) {
+    const std::string bad = damaged(text, seed);
+    try {
+      const auto value = read(bad);
+      ASSERT_EQ(read(to_json(value)), value) << bad;
+      ++read_well;
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  EXPECT_LT(read_well, 2000) << "hardly anything was damaged";
+}
+
+TEST(Texts, ThatAreDamagedAreErrorsOrReadSoundly) {
+  expect_sound(example("choices.json"), choices_from_json);
+  expect_sound(example("plan.json"), plan_from_json);
+  expect_sound(example("groups.json"), groups_from_json);
+  expect_sound(example("report.json"), report_from_json);
 }
 
 }  // namespace
