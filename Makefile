@@ -2,17 +2,35 @@
 # make test         build and run every test
 # make demo         the whole road on Fashion-MNIST
 # make test-python  check exported files in plain Python
-# make asan | bench | tidy | format | install PREFIX=... | clean
+# make asan         build with sanitizers into build-asan/ and run every test
+# make bench        build the benchmarks
+# make tidy         clang-tidy on the sources that differ from BASE (default: the last commit)
+# make format | install PREFIX=... | clean
 # CPD_TORCH_DIR=... takes an existing LibTorch; JOBS=... limits parallel compilation.
 
 BUILD ?= build
 CPD_TORCH_DIR ?=
 PREFIX ?= /usr/local
+BASE ?= HEAD~1
+# One compiler process takes up to 2 GB.
 MEMORY_JOBS := $(shell awk '/MemAvailable/ {n = int($$2 / 2000000); print n < 1 ? 1 : n}' /proc/meminfo)
 JOBS ?= $(shell n=$$(nproc); [ $$n -lt $(MEMORY_JOBS) ] && echo $$n || echo $(MEMORY_JOBS))
-CMAKE_ARGS := $(if $(CPD_TORCH_DIR),-DCPD_TORCH_DIR=$(CPD_TORCH_DIR))
-export CPD_TORCH_DIR
-export CMAKE_GENERATOR ?= Ninja
+CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell which ccache 2> /dev/null)
+export CPD_TORCH_DIR CMAKE_CXX_COMPILER_LAUNCHER
+
+# $(call configure,FOLDER,SETTINGS): configures a folder anew only where the settings differ from
+# the last time's; CMake itself sees to changed files.
+SETTINGS = $(if $(CPD_TORCH_DIR),-DCPD_TORCH_DIR=$(abspath $(CPD_TORCH_DIR)))
+define configure
+	@mkdir -p $(1)
+	@generator=$$(command -v ninja > /dev/null && echo Ninja || echo 'Unix Makefiles'); \
+	if [ ! -e $(1)/CMakeCache.txt ]; then \
+	  cmake -S . -B $(1) -G "$$generator" $(SETTINGS) $(2) && echo '$(SETTINGS) $(2)' > $(1)/settings; \
+	elif [ "$$(cat $(1)/settings 2> /dev/null)" != '$(SETTINGS) $(2)' ]; then \
+	  cmake -S . -B $(1) $(SETTINGS) $(2) && echo '$(SETTINGS) $(2)' > $(1)/settings; \
+	fi
+endef
+WITHOUT_LEAKS = ASAN_OPTIONS=detect_leaks=0  # LibTorch keeps its registries to the end
 
 .PHONY: all setup build test demo test-python asan bench tidy format install clean
 .DEFAULT_GOAL := all
@@ -23,7 +41,7 @@ setup:
 	@scripts/setup
 
 build: setup
-	@[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) $(CMAKE_ARGS)
+	$(call configure,$(BUILD),)
 	@cmake --build $(BUILD) -j $(JOBS)
 
 test: build
@@ -37,16 +55,17 @@ test-python: build
 	@OMP_NUM_THREADS=1 .deps/python-env/bin/python tests/python/run.py --build $(BUILD)
 
 asan: setup
-	@[ -f $(BUILD)-asan/build.ninja ] || cmake -S . -B $(BUILD)-asan $(CMAKE_ARGS) -DCPD_SANITIZE=ON -DCPD_BUILD_SAMPLES=OFF
+	$(call configure,$(BUILD)-asan,-DCPD_SANITIZE=ON -DCPD_BUILD_SAMPLES=OFF)
 	@cmake --build $(BUILD)-asan -j $(JOBS)
-	@cd $(BUILD)-asan && OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 ctest --output-on-failure -j $(JOBS)
+	@cd $(BUILD)-asan && OMP_NUM_THREADS=1 $(WITHOUT_LEAKS) ctest --output-on-failure -j $(JOBS)
 
 bench: setup
-	@cmake -S . -B $(BUILD) $(CMAKE_ARGS) -DCPD_BUILD_BENCHMARKS=ON
+	$(call configure,$(BUILD),-DCPD_BUILD_BENCHMARKS=ON)
 	@cmake --build $(BUILD) -j $(JOBS)
 
 tidy: build
-	@git ls-files 'cpd/*.cpp' | xargs -n 1 -P $(JOBS) clang-tidy -quiet -p $(BUILD)
+	@git diff --name-only --diff-filter=d $(BASE) -- 'cpd/*.cpp' 'tests/*.cpp' 'samples/*.cpp' | \
+	  xargs -r -n 1 -P $(JOBS) clang-tidy -quiet -p $(BUILD)
 
 format:
 	@git ls-files '*.cpp' '*.h' '*.inl' | xargs clang-format -i
