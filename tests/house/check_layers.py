@@ -19,7 +19,7 @@ def rooms_of(root):
 def problems_of(path, room, rooms):
     text = path.read_text(errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
-        for used in ROOM.findall(line):
+        for used in ROOM.findall(line) if room else []:
             if used not in rooms or rooms.index(used) > rooms.index(room):
                 yield number, f"room {room} includes room {used}, which is above it"
         is_header = path.suffix in (".h", ".inl")
@@ -37,12 +37,13 @@ def main():
     found = []
     for path in sorted((root / "cpd").rglob("*")):
         parts = path.relative_to(root / "cpd").parts
-        if path.suffix not in (".h", ".cpp", ".inl") or len(parts) < 2:
+        if path.suffix not in (".h", ".cpp", ".inl"):
             continue
-        if parts[0] not in rooms:
-            found.append(f"{path}: room {parts[0]} is not in layers.txt")
+        room = parts[0] if len(parts) > 1 else None  # cpd.h stands above all rooms
+        if room and room not in rooms:
+            found.append(f"{path}: room {room} is not in layers.txt")
             continue
-        found += [f"{path}:{n}: {what}" for n, what in problems_of(path, parts[0], rooms)]
+        found += [f"{path}:{n}: {what}" for n, what in problems_of(path, room, rooms)]
     print("\n".join(found) or f"{len(rooms)} rooms in order")
     return 1 if found else 0
 

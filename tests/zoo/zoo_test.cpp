@@ -68,7 +68,7 @@ TEST_P(EveryNetwork, GivesEveryParameterAGradient) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork, testing::ValuesIn(network_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 // The counts are those that the networks were published with (torchvision's, without GoogLeNet's
 // auxiliary heads; He et al.'s for CIFAR).

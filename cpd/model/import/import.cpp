@@ -5,7 +5,7 @@
 #include <cpd/graph/shuffle.h>
 #include <cpd/model/execution.h>
 #include <cpd/model/import/cleanup.h>
-#include <cpd/model/import/interpreter.h>
+#include <cpd/model/import/interpreter_internal.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include <ATen/core/grad_mode.h>
 #include <cpd/core/error.h>
-#include <cpd/model/import/interpreter.h>
+#include <cpd/model/import/interpreter_internal.h>
 #include <cpd/model/scalar_type.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/inliner.h>
