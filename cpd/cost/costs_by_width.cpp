@@ -5,6 +5,7 @@
 #include <cpd/cost/peak_memory.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 namespace cpd {
@@ -18,6 +19,7 @@ struct Touched {
   std::vector<ValueId> values;
   std::vector<size_t> products;
   std::vector<size_t> weights;
+  std::vector<OpId> ops;
 };
 
 struct Product {
@@ -63,13 +65,12 @@ struct CostsByWidth::State {
   State(const Model& network, const Combing& combed);
 
   void update(const Widths& widths);
-  void count_again(size_t group);
+  void count_again(const Touched& changes);
   Shape shape_now(ValueId value) const;
   bool regular() const;
 
   const Model& model;
   const Combing& combing;
-  CostModel exact;
   Lifetimes lifetimes;
   int64_t batch = 1;
   Widths dense;
@@ -81,8 +82,11 @@ struct CostsByWidth::State {
   std::vector<Product> products;
   std::vector<Weight> weights;
   std::vector<Touched> touched;  ///< by group
-  bool polynomial = true;        ///< sizes depend on widths alone
-  int64_t macs = 0;              ///< of the whole batch
+  Touched everything;
+  LatencyTable latencies;
+  std::vector<double> seconds;  ///< by op, now; empty without a table
+  bool polynomial = true;       ///< sizes depend on widths alone
+  int64_t macs = 0;             ///< of the whole batch
   int64_t parameters = 0;
   int64_t weight_bytes = 0;
   std::optional<int64_t> peak;  ///< of the whole batch; counted when asked for
@@ -132,7 +136,6 @@ class GroupsOf {
 CostsByWidth::State::State(const Model& network, const Combing& combed)
     : model(network),
       combing(combed),
-      exact(network, combed),
       lifetimes(network.graph),
       batch(batch_of(network)),
       touched(combed.groups.size()) {
@@ -143,6 +146,7 @@ CostsByWidth::State::State(const Model& network, const Combing& combed)
   polynomial = regular();
   const GroupsOf groups(combing, sizes);
   const auto note = [&](const std::vector<int32_t>& of, auto member, auto item) {
+    (everything.*member).push_back(item);
     for (int32_t group : of) (touched[static_cast<size_t>(group)].*member).push_back(item);
   };
   for (size_t i = 0; i < sizes.size(); ++i) {
@@ -156,9 +160,11 @@ CostsByWidth::State::State(const Model& network, const Combing& combed)
     note(groups.value(id), &Touched::values, id);
   }
   for (size_t i = 0; i < graph.ops.size(); ++i) {
+    const auto own = groups.op(graph.ops[i]);
+    note(own, &Touched::ops, static_cast<OpId>(i));
     const int64_t now = op_macs(graph, graph.ops[i]);
     if (now == 0) continue;
-    note(groups.op(graph.ops[i]), &Touched::products, products.size());
+    note(own, &Touched::products, products.size());
     products.push_back({static_cast<OpId>(i), now});
     macs += now;
   }
@@ -200,11 +206,7 @@ bool CostsByWidth::State::regular() const {
   return true;
 }
 
-void CostsByWidth::State::count_again(size_t group) {
-  const Touched& changes = touched[group];
-  for (int array : changes.arrays) {
-    kept[static_cast<size_t>(array)] = sizes[static_cast<size_t>(array)].at(current);
-  }
+void CostsByWidth::State::count_again(const Touched& changes) {
   for (ValueId value : changes.values) {
     const auto i = static_cast<size_t>(value);
     const auto& arrays = combing.dims[i];
@@ -226,6 +228,11 @@ void CostsByWidth::State::count_again(size_t group) {
     weight_bytes += (now - weight.elements) * weight.element_size;
     weight.elements = now;
   }
+  if (seconds.empty()) return;
+  for (OpId op : changes.ops) {
+    const auto i = static_cast<size_t>(op);
+    seconds[i] = latencies.ops[i].seconds(op_work(model.graph.ops[i], shape));
+  }
 }
 
 void CostsByWidth::State::update(const Widths& widths) {
@@ -241,14 +248,16 @@ void CostsByWidth::State::update(const Widths& widths) {
   current = widths;
   peak.reset();
   if (!polynomial) {
-    const Cost cost = exact.of(prefix_keep(combing, widths));
-    macs = cost.macs * batch;
-    parameters = cost.parameters;
-    weight_bytes = cost.weight_bytes;
-    peak = cost.activation_bytes * batch;
-    return;
+    const KeptSizes counted(combing, prefix_keep(combing, widths));
+    for (size_t i = 0; i < kept.size(); ++i) kept[i] = counted.of_array(static_cast<int>(i));
+    return count_again(everything);
   }
-  for (size_t group : changed) count_again(group);
+  for (size_t group : changed) {
+    for (int array : touched[group].arrays) {
+      kept[static_cast<size_t>(array)] = sizes[static_cast<size_t>(array)].at(current);
+    }
+  }
+  for (size_t group : changed) count_again(touched[group]);
 }
 
 CostsByWidth::CostsByWidth(const Model& model, const Combing& combing)
@@ -278,6 +287,20 @@ int64_t CostsByWidth::channels(const Widths& widths) const {
     total += widths[i] * static_cast<int64_t>(state_->combing.groups[i].blocks.size());
   }
   return total;
+}
+
+void CostsByWidth::set_latency_table(const LatencyTable& table) {
+  table.verify();
+  table.check(state_->model.graph);
+  state_->latencies = table;
+  state_->seconds.assign(table.ops.size(), 0);
+  state_->count_again(state_->everything);
+}
+
+double CostsByWidth::latency(const Widths& widths) {
+  if (state_->latencies.ops.empty()) throw Error("there is no latency table", {}, "a measured one");
+  state_->update(widths);
+  return std::accumulate(state_->seconds.begin(), state_->seconds.end(), 0.0);
 }
 
 Cost CostsByWidth::of(const Widths& widths) {

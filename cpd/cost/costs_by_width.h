@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/cost/cost.h>
+#include <cpd/cost/latency_table.h>
 
 #include <memory>
 #include <vector>
@@ -26,6 +27,11 @@ class CostsByWidth {
   int64_t memory(const std::vector<int64_t>& widths, int64_t batch);
   /// Kept channels of all blocks of all groups.
   int64_t channels(const std::vector<int64_t>& widths) const;
+  /// Takes a table to predict latencies from. Throws cpd::Error if it is another network's.
+  void set_latency_table(const LatencyTable& table);
+  /// Predicted seconds for the table's batch: what its ops take at these widths. Throws cpd::Error
+  /// without a table.
+  double latency(const std::vector<int64_t>& widths);
   Cost of(const std::vector<int64_t>& widths);
 
  private:
