@@ -105,59 +105,70 @@ Equation parse_equation(const std::string& text) {
   for (char c : text) {
     if (c == '-') equation.has_output = true;
     if (c == ' ' || c == '-' || c == '>') continue;
-    if (c == ',')
+    if (c == ',') {
       equation.terms.emplace_back();
-    else
+    } else {
       (equation.has_output ? equation.output : equation.terms.back()) += c;
+    }
   }
   return equation;
 }
 
-/// Operands are contracted from the left: of each product every index counts that both have or
-/// that is needed later; what only one of them has is summed before.
-int64_t einsum_macs(const Op& op, const ShapeOf& shape) {
-  const Equation equation = parse_equation(std::get<std::string>(op.arg("equation")));
-  const auto operands = op.tensors("tensors");
-  std::map<int, int64_t> sizes;
+/// The indices of all operands of an einsum, their sizes, and which of them the output has.
+struct Contraction {
   std::vector<std::set<int>> terms;
-  std::map<int, int> uses;
-  for (size_t i = 0; i < operands.size(); ++i) {
-    const Shape extent = shape(operands[i]);
-    const Indices indices = indices_of(equation.terms[i], extent.size());
-    for (size_t d = 0; d < indices.size(); ++d) {
-      sizes[indices[d]] = std::max(sizes[indices[d]], extent[d]);
-      ++uses[indices[d]];
-    }
-    terms.emplace_back(indices.begin(), indices.end());
-  }
+  std::map<int, int64_t> sizes;
   std::set<int> output;
-  for (const auto& [index, count] : uses) {
-    const bool named = equation.output.find(static_cast<char>(index)) != std::string::npos;
-    const bool kept = equation.has_output ? named : count == 1;
-    if (index < 0 || kept) output.insert(index);
-  }
-  const auto needed_after = [&](int index, size_t position) {
-    if (output.count(index) != 0) return true;
-    return std::any_of(terms.begin() + static_cast<std::ptrdiff_t>(position) + 1, terms.end(),
-                       [&](const std::set<int>& term) { return term.count(index) != 0; });
-  };
-  int64_t macs = 0;
-  std::set<int> left = terms.empty() ? std::set<int>{} : terms.front();
-  for (size_t i = 1; i < terms.size(); ++i) {
-    std::set<int> both = left;
-    both.insert(terms[i].begin(), terms[i].end());
-    int64_t product = 1;
-    left.clear();
-    for (int index : both) {
-      const bool later = needed_after(index, i);
-      if (later) left.insert(index);
-      if (later || (terms[i - 1].count(index) != 0 && terms[i].count(index) != 0)) {
-        product *= sizes[index];
+
+  Contraction(const Equation& equation, const std::vector<Shape>& operands) {
+    std::map<int, int> uses;
+    for (size_t i = 0; i < operands.size(); ++i) {
+      const Indices indices = indices_of(equation.terms[i], operands[i].size());
+      for (size_t d = 0; d < indices.size(); ++d) {
+        sizes[indices[d]] = std::max(sizes[indices[d]], operands[i][d]);
+        ++uses[indices[d]];
       }
+      terms.emplace_back(indices.begin(), indices.end());
     }
-    macs += product;
-    terms[i] = left;
+    for (const auto& [index, count] : uses) {
+      const bool named = equation.output.find(static_cast<char>(index)) != std::string::npos;
+      if (index < 0 || (equation.has_output ? named : count == 1)) output.insert(index);
+    }
   }
+
+  /// Is an index in the output or in an operand after the given one?
+  bool needed_after(int index, size_t position) const {
+    const auto later = terms.begin() + static_cast<std::ptrdiff_t>(position) + 1;
+    return output.count(index) != 0 || std::any_of(later, terms.end(), [&](const auto& term) {
+             return term.count(index) != 0;
+           });
+  }
+
+  /// Multiplies what is left of the operands before with one more; returns the MACs and puts what
+  /// is left into its place. What only one of the two has is summed before if nothing needs it.
+  int64_t contract(size_t position) {
+    const std::set<int> left = terms[position - 1], right = terms[position];
+    std::set<int> both = left;
+    both.insert(right.begin(), right.end());
+    terms[position].clear();
+    int64_t macs = 1;
+    for (int index : both) {
+      const bool later = needed_after(index, position);
+      if (later) terms[position].insert(index);
+      if (later || (left.count(index) != 0 && right.count(index) != 0)) macs *= sizes[index];
+    }
+    return macs;
+  }
+};
+
+/// Operands are contracted from the left, two at a time.
+int64_t einsum_macs(const Op& op, const ShapeOf& shape) {
+  std::vector<Shape> operands;
+  for (ValueId operand : op.tensors("tensors")) operands.push_back(shape(operand));
+  const Equation equation = parse_equation(std::get<std::string>(op.arg("equation")));
+  Contraction contraction(equation, operands);
+  int64_t macs = 0;
+  for (size_t i = 1; i < operands.size(); ++i) macs += contraction.contract(i);
   return macs;
 }
 
