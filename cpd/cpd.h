@@ -9,6 +9,7 @@
 #include <cpd/dynamic_ops/dynamic_model.h>
 #include <cpd/exporters/export_pruned.h>
 #include <cpd/importance/importance.h>
+#include <cpd/importance/statistics.h>
 #include <cpd/model/model.h>
 #include <cpd/mutators/groups_of.h>
 #include <cpd/plan/report.h>

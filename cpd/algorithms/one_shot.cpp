@@ -51,14 +51,27 @@ OneShot::OneShot(Model model, OneShotOptions options)
 OneShot::OneShot(std::unique_ptr<ChannelMutator> mutator, OneShotOptions options)
     : Algorithm(std::move(mutator)), options_(std::move(options)) {}
 
-Report OneShot::run() {
+void OneShot::score(const CalibrationData& data) {
+  const Importance& importance = mutator().options().importance;
+  if (importance.needs == Needs::kWeights) {
+    mutator().score();
+    return;
+  }
+  if (data.empty()) throw Error("importance '" + importance.name + "' needs data", {}, "samples");
+  const Statistics statistics =
+      gather_statistics(mutator().dense(), mutator().combing(), data,
+                        {.loss = options_.loss, .seed = mutator().options().seed});
+  mutator().score(&statistics);
+}
+
+Report OneShot::run(const CalibrationData& data) {
   mutator().check_prunable();
   Clock clock;
   Report report = begin_report(mutator());
   report.algorithm = type();
   report.allocation = options_.allocation.name;
 
-  mutator().scores();
+  score(data);
   report.seconds["score"] = clock.lap();
   mutator().allocate(options_.budget, options_.allocation);
   report.seconds["allocate"] = clock.lap();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/algorithms/algorithm.h>
+#include <cpd/importance/statistics.h>
 #include <cpd/plan/report.h>
 
 namespace cpd {
@@ -10,6 +11,7 @@ struct OneShotOptions {
   MutatorOptions mutator{};
   Allocator allocation = "global";
   Budget budget{};
+  CalibrationLoss loss = nullptr;  ///< null: cross entropy
 };
 
 /// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`.
@@ -27,11 +29,14 @@ class OneShot : public Algorithm {
   std::string type() const override { return "OneShot"; }
   const OneShotOptions& options() const { return options_; }
 
-  /// Prunes. Afterwards the mutator holds the plan and the architecture runs with it. Throws
-  /// cpd::Error if nothing can be pruned or the budget cannot be reached.
-  Report run();
+  /// Prunes; `data` is for scores that need some. Afterwards the mutator holds the plan and the
+  /// architecture runs with it. Throws cpd::Error if nothing can be pruned, the budget cannot be
+  /// reached, or data is needed and there is none.
+  Report run(const CalibrationData& data = {});
 
  private:
+  void score(const CalibrationData& data);
+
   OneShotOptions options_;
 };
 

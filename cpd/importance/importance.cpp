@@ -1,5 +1,6 @@
 #include <cpd/core/error.h>
 #include <cpd/importance/importance.h>
+#include <cpd/importance/statistics.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +15,13 @@ std::vector<Importance> importances() {
           {"l1", score_l1},
           {"l2", score_l2},
           {"fpgm", score_fpgm},
-          {"bn_scale", score_bn_scale}};
+          {"bn_scale", score_bn_scale},
+          {"taylor", score_taylor, Needs::kStatistics},
+          {"fisher", score_fisher, Needs::kStatistics},
+          {"hessian", score_fisher, Needs::kStatistics},
+          {"activation", score_activation, Needs::kStatistics},
+          {"variance", score_variance, Needs::kStatistics},
+          {"apoz", score_apoz, Needs::kStatistics}};
 }
 
 Importance find_importance(const std::string& name) {

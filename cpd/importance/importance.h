@@ -58,7 +58,9 @@ Scores score_fpgm(const ChannelGroup& unit, const ScoreContext& context);
 /// 2017. Throws cpd::Error naming the unit if it passes none.
 Scores score_bn_scale(const ChannelGroup& unit, const ScoreContext& context);
 
-/// The scores that a configuration can name: random, l1, l2, fpgm, bn_scale.
+/// The scores that a configuration can name: random, l1, l2, fpgm, bn_scale, and those of
+/// <cpd/importance/statistics.h>: taylor, fisher, hessian (which is the Fisher gate), activation,
+/// variance, apoz.
 std::vector<Importance> importances();
 /// Throws cpd::Error with the known names.
 Importance find_importance(const std::string& name);

@@ -1,7 +1,7 @@
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
 #include <cpd/mutators/channel_mutator.h>
-#include <cpd/mutators/width_costs.h>
+#include <cpd/mutators/limits.h>
 #include <cpd/units/plan_of.h>
 
 #include <algorithm>
@@ -250,17 +250,17 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
   budget.verify();
   const auto& all = scores();
   AllocationProblem problem;
-  std::vector<const MutableChannelUnit*> chosen;
+  std::vector<size_t> groups;
   for (size_t i = 0; i < units_.size(); ++i) {
     if (!units_[i]->is_mutable()) continue;
-    chosen.push_back(units_[i].get());
+    groups.push_back(i);
     AllocationUnit& item = problem.units.emplace_back();
     item.name = units_[i]->name();
     item.bounds = units_[i]->bounds();
     item.scores = all[i];
     item.prepare();
   }
-  problem.limits = limits_of(budget, WidthCosts(*combing_, costs_, chosen, problem.units));
+  problem.limits = limits_of(budget, *model_, *combing_, groups);
   return problem;
 }
 

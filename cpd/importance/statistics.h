@@ -1,0 +1,66 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <cpd/importance/importance.h>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cpd {
+
+/// Samples to be run through a network: one tensor for each of its inputs, and their classes.
+struct CalibrationBatch {
+  std::vector<at::Tensor> inputs;
+  at::Tensor labels{};  ///< (N) int64; undefined: labels are drawn from the network's own output
+};
+using CalibrationData = std::vector<CalibrationBatch>;
+
+/// The loss of a batch, summed over its samples, from the network's outputs.
+using CalibrationLoss =
+    std::function<at::Tensor(const std::vector<at::Tensor>& outputs, const at::Tensor& labels)>;
+
+/// What data shows about the channels of one unit, where its readers read them. g is the derivative
+/// of a sample's loss with respect to a gate of 1 in front of all readers of the channel.
+struct UnitStatistics {
+  Scores gate;         ///< sum over samples of g
+  Scores gate_abs;     ///< sum of |g|
+  Scores gate_square;  ///< sum of g squared
+  Scores mean;         ///< of the values that are read
+  Scores variance;     ///< of the values that are read, over samples and positions
+  Scores zeros;        ///< fraction of values that are zero
+};
+
+struct Statistics {
+  int64_t samples = 0;
+  std::map<std::string, UnitStatistics> units;  ///< of units that something reads, by name
+};
+
+struct StatisticsOptions {
+  /// Null: cross entropy with the labels, or with labels drawn from the first output.
+  CalibrationLoss loss = nullptr;
+  uint64_t seed = 0;  ///< of drawn labels
+};
+
+/// Runs data through the network in evaluation mode, with one backward pass for each batch. Nothing
+/// of the network changes, no parameter gets a gradient. The result does not depend on how the
+/// samples are split into batches. Throws cpd::Error for empty data, values that are not finite, or
+/// labels that the network has no output for.
+Statistics gather_statistics(const Model& model, const Combing& combing,
+                             const CalibrationData& data, const StatisticsOptions& options = {});
+
+/// Sum over samples of |g|. Molchanov et al., Importance Estimation for Neural Network Pruning,
+/// CVPR 2019.
+Scores score_taylor(const ChannelGroup& unit, const ScoreContext& context);
+/// Sum over samples of g squared, the empirical Fisher information of the gate: g is summed over
+/// the whole group before it is squared. Liu et al., Group Fisher Pruning, ICML 2021.
+Scores score_fisher(const ChannelGroup& unit, const ScoreContext& context);
+/// Mean size of the values that are read: |mean|.
+Scores score_activation(const ChannelGroup& unit, const ScoreContext& context);
+/// Variance of the values that are read.
+Scores score_variance(const ChannelGroup& unit, const ScoreContext& context);
+/// Fraction of the values that are not zero. Hu et al., Network Trimming, 2016.
+Scores score_apoz(const ChannelGroup& unit, const ScoreContext& context);
+
+}  // namespace cpd
