@@ -5,9 +5,8 @@ namespace {
 
 /// What is kept, as a smaller graph: accepted only with its certificate.
 const Compaction& certified(const ChannelMutator& mutator) {
-  const Compaction& compaction = mutator.model().compaction();
-  certify(mutator.dense(), mutator.combing(), mutator.keep(), compaction, mutator.options().rules);
-  return compaction;
+  certify(mutator);
+  return mutator.model().compaction();
 }
 
 ExportOptions with_plan(const ChannelMutator& mutator, ExportOptions options) {

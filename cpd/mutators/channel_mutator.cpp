@@ -303,6 +303,11 @@ std::string ChannelMutator::text(int indent) const {
   return out.str();
 }
 
+void certify(const ChannelMutator& mutator) {
+  certify(mutator.dense(), mutator.combing(), mutator.keep(), mutator.model().compaction(),
+          mutator.options().rules);
+}
+
 std::ostream& operator<<(std::ostream& out, const ChannelMutator& mutator) {
   return out << mutator.text();
 }

@@ -111,6 +111,10 @@ class ChannelMutator {
   Allocation allocation_;
 };
 
+/// Checks the current structure from the graph alone, without weights. Throws cpd::Error that names
+/// the first op where it fails.
+void certify(const ChannelMutator& mutator);
+
 std::ostream& operator<<(std::ostream& out, const ChannelMutator& mutator);
 
 }  // namespace cpd

@@ -77,6 +77,22 @@ TEST(OneShot, ReadsItsConfiguration) {
   EXPECT_THAT(error(R"({"budget": {"macs": -1}})"), HasSubstr("budget.macs"));
 }
 
+TEST(OneShot, ScoresWithData) {
+  for (const char* importance : {"fisher", "taylor", "activation", "variance", "apoz"}) {
+    OneShot algorithm(resnet(), {.mutator = {.importance = importance}, .budget = {.macs = 0.5}});
+    try {
+      algorithm.run();
+      FAIL() << importance << " was computed without data";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("needs data"));
+    }
+    const at::Tensor images = random_input(input({8, 3, 32, 32}), 4);
+    const Report report = algorithm.run({{{images}}});
+    EXPECT_EQ(report.importance, importance);
+    EXPECT_LE(2 * report.after.macs, report.before.macs) << importance;
+  }
+}
+
 TEST(OneShot, PrintsArchitectureAndMutator) {
   const OneShot algorithm(resnet());
   const std::string text = algorithm.text();
