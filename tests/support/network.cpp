@@ -1,6 +1,7 @@
 #include "network.h"
 
 #include <cpd/core/error.h>
+#include <cpd/cost/costs_by_width.h>
 #include <cpd/dynamic_ops/dynamic_model.h>
 #include <cpd/model/execution.h>
 #include <torch/script.h>
@@ -72,6 +73,31 @@ std::string differs(const std::string& what, const std::vector<at::Tensor>& a,
     if (!(error <= bound)) return what + ": relative error " + std::to_string(error);
   }
   return {};
+}
+
+std::string text_of(const Cost& cost) {
+  return std::to_string(cost.macs) + " MACs, " + std::to_string(cost.parameters) + " parameters, " +
+         std::to_string(cost.weight_bytes) + " + " + std::to_string(cost.activation_bytes) +
+         " bytes";
+}
+
+/// What is predicted for a keep against what the compact network has, and by widths alone.
+std::string check_costs(const Model& model, const Combing& combing, const Keep& keep,
+                        const Compaction& compaction) {
+  const Cost predicted = CostModel(model, combing).of(keep);
+  const Cost counted = cost_of(model, compaction);
+  if (predicted.macs != counted.macs || predicted.parameters != counted.parameters) {
+    return "costs of the keep: " + text_of(predicted) + "; counted: " + text_of(counted);
+  }
+  std::vector<int64_t> widths;
+  for (const auto& group : combing.groups) {
+    const auto& block = group.blocks.front();
+    widths.push_back(
+        std::count_if(block.begin(), block.end(), [&](Primitive p) { return keep.kept(p); }));
+  }
+  const Cost by_width = CostsByWidth(model, combing).of(widths);
+  if (by_width == predicted) return {};
+  return "costs of the keep: " + text_of(predicted) + "; by widths: " + text_of(by_width);
 }
 
 }  // namespace
@@ -251,6 +277,8 @@ std::string check_network(const Network& network, int plans) {
       const Keep keep = random_keep(combing, seed + 100 + static_cast<uint64_t>(plan), exact_only);
       const Compaction compaction = compact(model, combing, keep, rules);
       certify(model, combing, keep, compaction, rules);
+      const std::string costs = check_costs(model, combing, keep, compaction);
+      if (!costs.empty()) return costs + about + compaction.graph.text();
       for (int64_t batch : {2, 3}) {
         if (batch == 3 && !model.free.batch) continue;
         const auto inputs = inputs_of(network, batch, seed + 5);
