@@ -3,6 +3,7 @@
 #include <cpd/mutators/channel_mutator.h>
 #include <cpd/mutators/limits.h>
 #include <cpd/units/plan_of.h>
+#include <cpd/units/structure_of.h>
 
 #include <algorithm>
 #include <ostream>
@@ -257,6 +258,7 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
     AllocationUnit& item = problem.units.emplace_back();
     item.name = units_[i]->name();
     item.bounds = units_[i]->bounds();
+    item.family = structure_of(*model_, units_[i]->group());
     item.scores = all[i];
     item.prepare();
   }
