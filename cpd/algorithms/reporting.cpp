@@ -1,4 +1,5 @@
 #include <cpd/algorithms/reporting.h>
+#include <cpd/cost/costs_by_width.h>
 #include <cpd/mutators/groups_of.h>
 #include <cpd/units/plan_of.h>
 
@@ -35,7 +36,7 @@ Report begin_report(const ChannelMutator& mutator) {
   return report;
 }
 
-void finish_report(Report& report, const ChannelMutator& mutator, const Budget& budget) {
+void finish_report(Report& report, ChannelMutator& mutator, const Budget& budget) {
   for (const auto& unit : mutator.units()) {
     ReportUnit& entry = report.units[unit->name()];
     entry.of = unit->num_channels();
@@ -46,8 +47,8 @@ void finish_report(Report& report, const ChannelMutator& mutator, const Budget& 
   report.before = costs_in(mutator.costs().dense(), budget.batch);
   report.after = costs_in(mutator.cost(), budget.batch);
   report.stopped_by = mutator.allocation().stopped_by;
-  const auto add = [&](const std::string& name, const std::optional<Amount>& amount, int64_t dense,
-                       int64_t reached) {
+  const auto add = [&](const std::string& name, const std::optional<Amount>& amount, auto dense,
+                       auto reached) {
     if (!amount) return;
     ReportBudget& entry = report.budgets[name];
     entry.asked = to_text(*amount);
@@ -60,6 +61,12 @@ void finish_report(Report& report, const ChannelMutator& mutator, const Budget& 
   add("parameters", budget.params, report.before.parameters, report.after.parameters);
   add("memory", budget.memory, report.before.memory, report.after.memory);
   add("channels", budget.channels, channels_in(mutator, false), channels_in(mutator, true));
+  if (budget.latency) {
+    CostsByWidth costs(mutator.dense(), mutator.combing());
+    costs.set_latency_table(mutator.latency_table());
+    add("latency", budget.latency, costs.latency(costs.dense_widths()),
+        mutator.predicted_latency());
+  }
   report.verify();
 }
 

@@ -8,6 +8,7 @@ namespace cpd {
 /// What stands in a report before anything was pruned: the network, its units, what is locked.
 Report begin_report(const ChannelMutator& mutator);
 /// Adds what came of it: widths and costs as they are now, and how much of the budget was used.
-void finish_report(Report& report, const ChannelMutator& mutator, const Budget& budget);
+/// The latency is the predicted one.
+void finish_report(Report& report, ChannelMutator& mutator, const Budget& budget);
 
 }  // namespace cpd

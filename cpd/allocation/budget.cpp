@@ -17,6 +17,7 @@ void Budget::verify(const std::string& path) const {
   check(macs, key_path(path, "macs"));
   check(params, key_path(path, "params"));
   check(memory, key_path(path, "memory"));
+  check(latency, key_path(path, "latency"));
   check(channels, key_path(path, "channels"));
   if (ratio && !(*ratio > 0 && *ratio <= 1)) {
     throw Error("ratio " + std::to_string(*ratio), {.path = key_path(path, "ratio")},
@@ -41,6 +42,7 @@ void read_json(const Json& json, const std::string& path, Budget& budget) {
       .read("flops", budget.macs)
       .read("params", budget.params)
       .read("memory", budget.memory)
+      .read("latency", budget.latency)
       .read("channels", budget.channels)
       .read("ratio", budget.ratio)
       .read("batch", budget.batch)
@@ -51,11 +53,15 @@ void read_json(const Json& json, const std::string& path, Budget& budget) {
 void to_json(Json& json, const Budget& budget) {
   json = Json::object();
   const auto put = [&](const char* key, const std::optional<Amount>& amount) {
-    if (amount) json[key] = amount->value;
+    if (!amount) return;
+    json[key] = amount->value;
+    // A number up to 1 would be read as a fraction.
+    if (!amount->fraction && amount->value <= 1) json[key] = Json(amount->value).dump() + "s";
   };
   put("macs", budget.macs);
   put("params", budget.params);
   put("memory", budget.memory);
+  put("latency", budget.latency);
   put("channels", budget.channels);
   if (budget.ratio) json["ratio"] = *budget.ratio;
   if (budget.memory) json["batch"] = budget.batch;

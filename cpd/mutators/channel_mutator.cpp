@@ -1,5 +1,7 @@
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
+#include <cpd/cost/costs_by_width.h>
+#include <cpd/cost/measure.h>
 #include <cpd/mutators/channel_mutator.h>
 #include <cpd/mutators/limits.h>
 #include <cpd/units/plan_of.h>
@@ -24,6 +26,17 @@ std::shared_ptr<const Combing> combing_of(const Model& model, const MutatorOptio
 bool any_means(const std::vector<std::string>& patterns, const ChannelGroup& group) {
   return std::any_of(patterns.begin(), patterns.end(),
                      [&](const std::string& pattern) { return means(pattern, group); });
+}
+
+/// What units of one structure have in common, whatever their sizes.
+std::string family_of(const Model& model, const ChannelGroup& group) {
+  std::set<std::string> members;
+  for (const auto& member : group.members) {
+    const int64_t rank = model.parameter(member.parameter).tensor.dim();
+    members.insert(std::string(name_of(member.role)) + std::to_string(rank));
+  }
+  return std::string(name_of(group.kind)) + " " + group.role + " " +
+         joined({members.begin(), members.end()});
 }
 
 std::vector<std::string> names_of(const ChannelMutator::Units& units) {
@@ -260,10 +273,28 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
     item.bounds = units_[i]->bounds();
     item.family = structure_of(*model_, units_[i]->group());
     item.scores = all[i];
+    item.family = family_of(*model_, units_[i]->group());
     item.prepare();
   }
-  problem.limits = limits_of(budget, *model_, *combing_, groups);
+  const LatencyTable* latencies = budget.latency ? &latency_table() : nullptr;
+  problem.limits = limits_of(budget, *model_, *combing_, groups, latencies);
   return problem;
+}
+
+const LatencyTable& ChannelMutator::latency_table() {
+  if (!latency_table_) latency_table_ = options_.latency_table;
+  if (!latency_table_) {
+    latency_table_ = std::make_shared<const LatencyTable>(measure_latency(*model_, *combing_));
+  }
+  return *latency_table_;
+}
+
+double ChannelMutator::predicted_latency() {
+  CostsByWidth costs(*model_, *combing_);
+  costs.set_latency_table(latency_table());
+  std::vector<int64_t> widths;
+  for (const auto& unit : units_) widths.push_back(unit->activated_channels());
+  return costs.latency(widths);
 }
 
 Choices ChannelMutator::allocate(const Budget& budget, const Allocator& allocator) {

@@ -85,6 +85,11 @@ class ChannelMutator {
   /// What the network costs now.
   Cost cost() const { return costs_->of(keep()); }
 
+  /// From which latencies are predicted: that of the options, or measured here once.
+  const LatencyTable& latency_table();
+  /// Predicted seconds for the table's batch as the network is now.
+  double predicted_latency();
+
   /// The configuration of this mutator with its current choices; read back, it makes an equal one.
   Json config_template(bool only_mutable_units = true) const;
   /// `ChannelMutator(` with a line for each unit.
@@ -109,6 +114,7 @@ class ChannelMutator {
   std::shared_ptr<const CostModel> costs_;
   std::optional<std::vector<Scores>> scores_;
   Allocation allocation_;
+  std::shared_ptr<const LatencyTable> latency_table_;
 };
 
 /// Checks the current structure from the graph alone, without weights. Throws cpd::Error that names

@@ -24,6 +24,8 @@ class UnitCosts {
   double memory(const Widths& widths, int64_t batch) {
     return static_cast<double>(costs_.memory(all(widths), batch));
   }
+  void set_latencies(const LatencyTable& table) { costs_.set_latency_table(table); }
+  double latency(const Widths& widths) { return costs_.latency(all(widths)); }
   double channels(const Widths& widths) const {
     size_t total = 0;
     for (size_t i = 0; i < groups_.size(); ++i) {
@@ -47,9 +49,10 @@ class UnitCosts {
 }  // namespace
 
 std::vector<Limit> limits_of(const Budget& budget, const Model& model, const Combing& combing,
-                             const std::vector<size_t>& groups) {
+                             const std::vector<size_t>& groups, const LatencyTable* latencies) {
   std::vector<Limit> limits;
   const auto costs = std::make_shared<UnitCosts>(model, combing, groups);
+  if (latencies != nullptr) costs->set_latencies(*latencies);
   const auto add = [&](const char* name, const std::optional<Amount>& amount, auto cost) {
     if (amount) limits.push_back({name, amount->absolute(cost(costs->dense())), cost});
   };
@@ -57,6 +60,7 @@ std::vector<Limit> limits_of(const Budget& budget, const Model& model, const Com
   add("parameters", budget.params, [costs](const Widths& w) { return costs->parameters(w); });
   add("memory", budget.memory,
       [costs, batch = budget.batch](const Widths& w) { return costs->memory(w, batch); });
+  add("latency", budget.latency, [costs](const Widths& w) { return costs->latency(w); });
   add("channels", budget.channels, [costs](const Widths& w) { return costs->channels(w); });
   return limits;
 }

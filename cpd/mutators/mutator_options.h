@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cpd/comb/rule.h>
+#include <cpd/cost/latency_table.h>
 #include <cpd/dynamic_ops/op_table.h>
 #include <cpd/importance/importance.h>
 #include <cpd/units/mutable_channel_unit.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,6 +27,8 @@ struct MutatorOptions {
   std::vector<std::string> freeze{};  ///< patterns of units that stay whole
   std::vector<std::string> only{};    ///< patterns: all other units stay whole; empty: none does
   bool exact_only = false;            ///< leave units whole that are not of level `exact`
+  /// From which latencies are predicted; null: measured here when a budget needs it.
+  std::shared_ptr<const LatencyTable> latency_table{};
   UnitFactory make_unit = unit_factory<MutableChannelUnit>();
   Rules rules = default_rules();                       ///< for combing
   DynamicOpTable dynamic_ops = default_dynamic_ops();  ///< for running

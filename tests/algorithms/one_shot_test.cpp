@@ -93,6 +93,25 @@ TEST(OneShot, ScoresWithData) {
   }
 }
 
+TEST(OneShot, KeepsALatencyOfATable) {
+  LatencyTable table;
+  const Model model = resnet();
+  for (const Op& op : model.graph.ops) {
+    const auto shape = [&](ValueId value) { return model.graph.value(value).shape; };
+    const double work = op_work(op, shape);
+    table.ops.push_back({op.kind, {{0.01 * work, 1e-9 * work}, {work, 1e-7 * work}}});
+  }
+  OneShot algorithm(model, {.mutator = {.latency_table = std::make_shared<LatencyTable>(table)},
+                            .allocation = "uniform",
+                            .budget = {.latency = 0.6}});
+  const Report report = algorithm.run();
+  const ReportBudget& budget = report.budgets.at("latency");
+  EXPECT_EQ(budget.asked, "0.6");
+  EXPECT_LE(budget.reached, budget.limit);
+  EXPECT_GE(budget.reached, 0.97 * budget.limit);
+  EXPECT_EQ(budget.reached, algorithm.mutator().predicted_latency());
+}
+
 TEST(OneShot, PrintsArchitectureAndMutator) {
   const OneShot algorithm(resnet());
   const std::string text = algorithm.text();
