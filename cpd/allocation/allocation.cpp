@@ -92,7 +92,7 @@ void AllocationProblem::verify() const {
   const Widths least = smallest();
   for (const auto& limit : limits) {
     const double reachable = limit.cost(least);
-    if (reachable > limit.limit) {
+    if (!(reachable <= limit.limit)) {
       throw Error("a budget of " + cost_text(limit.limit) + " " + limit.name +
                       " cannot be reached: the nearest is " + cost_text(reachable),
                   {}, "a larger budget, or fewer frozen units and bounds");

@@ -230,6 +230,13 @@ TEST(Problems, ThatMakeNoSenseNameTheUnit) {
               HasSubstr("prepare()"));
 }
 
+TEST(Problems, WithABudgetThatIsNoNumberAreRefused) {
+  AllocationProblem problem;
+  problem.units = {unit_of("a", {{1, 2, 3}})};
+  problem.limits = {{"macs", NAN, [](const Widths& w) { return double(w[0]); }}};
+  EXPECT_THROW(problem.verify(), Error);
+}
+
 TEST(Global, RemovesTheLowestScoresAnywhere) {
   AllocationProblem problem;
   problem.units = {unit_of("a", {{0.1, 0.2, 9, 9}}), unit_of("b", {{0.3, 5, 6, 7}})};
