@@ -1,6 +1,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <cpd/core/error.h>
 #include <cpd/training/device.h>
 #include <dlfcn.h>
@@ -51,7 +52,7 @@ c10::Device find_device(const std::string& name) {
     throw Error("this machine has no GPU that LibTorch can use", {.path = "device"},
                 "the device cpu");
   }
-  const int64_t count = at::globalContext().deviceCount(at::kCUDA);
+  const int64_t count = at::detail::getCUDAHooks().deviceCount();
   if (device.has_index() && device.index() >= count) {
     throw Error("there is no device '" + name + "'", {.path = "device"},
                 "an index below " + std::to_string(count));

@@ -6,17 +6,16 @@
 namespace cpd {
 namespace {
 
-constexpr int64_t kFirstSteps = 10;
-constexpr double kDecay = 0.8;
+constexpr double kDecay = 0.9;
 
 }  // namespace
 
 bool DivergenceWatch::diverges(double loss) {
   if (!std::isfinite(loss)) return true;
+  if (steps_ == 0) first_ = loss;
   running_ = steps_ == 0 ? loss : kDecay * running_ + (1 - kDecay) * loss;
-  if (steps_ < kFirstSteps) first_ += (loss - first_) / static_cast<double>(steps_ + 1);
   ++steps_;
-  return factor_ > 0 && steps_ > kFirstSteps && running_ > factor_ * std::max(1.0, first_);
+  return factor_ > 0 && running_ > factor_ * std::max(1.0, first_);
 }
 
 Json DivergenceWatch::state() const {

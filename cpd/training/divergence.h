@@ -9,7 +9,7 @@ namespace cpd {
 /// Watches the loss of a run: has it left where it began for good?
 class DivergenceWatch {
  public:
-  /// The running mean may be `factor` times that of the first steps, at least `factor`; 0: any.
+  /// The running mean may be `factor` times the first loss, at least `factor`; 0: any.
   explicit DivergenceWatch(double factor) : factor_(factor) {}
 
   /// Takes in the loss of a step; true if the run diverges: not finite, or far above its beginning.
@@ -21,7 +21,7 @@ class DivergenceWatch {
  private:
   double factor_;
   int64_t steps_ = 0;
-  double first_ = 0;    ///< mean over the first steps
+  double first_ = 0;
   double running_ = 0;  ///< exponential mean
 };
 

@@ -28,6 +28,8 @@ class TrainingRun {
   virtual void set_status(const std::string& status) = 0;
   /// Facts for the next line of metrics.
   virtual Json& metrics() = 0;
+  /// Writes a checkpoint of the run as it is now.
+  virtual void save(const std::string& path) = 0;
   /// Ends the run after this step, as if it were done.
   virtual void stop() = 0;
   /// Tells the run that the network has other tensors now, of the same names: optimiser and moving

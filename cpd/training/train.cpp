@@ -140,8 +140,10 @@ class Run : public TrainingRun {
   double loss() const override { return step_loss_; }
   void set_status(const std::string& status) override { status_ = status; }
   Json& metrics() override { return metrics_; }
+  void save(const std::string& path) override { save_checkpoint(checkpoint(), path); }
   void stop() override { stopped_ = true; }
   void replace_parameters(const NamedTensors& before, const StateCut& cut) override {
+    network_.to(device_);
     cpd::replace_parameters(*optimiser_, before, network_.parameters(), cut);
     if (average_) average_->cut(cut);
   }
@@ -175,9 +177,9 @@ class Run : public TrainingRun {
     for (int64_t i = first; i < per_epoch_; ++i) {
       run_step();
       const bool last = i + 1 == per_epoch_;
+      if (!last && every(options_.log_every)) log_step();
       if (stopped_ || interrupted()) break;
       if (!last && every(options_.checkpoint_every)) write_checkpoint("last.ckpt");
-      if (!last && every(options_.log_every)) log_step();
     }
     const bool whole = result_.step == (result_.epoch + 1) * per_epoch_;
     if (whole && !result_.interrupted) finish_epoch();
