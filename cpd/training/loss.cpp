@@ -47,4 +47,10 @@ at::Tensor cross_entropy(const std::vector<at::Tensor>& outputs, const Batch& ba
                                 smoothing);
 }
 
+Loss smoothed_cross_entropy(double smoothing) {
+  return [smoothing](const std::vector<at::Tensor>& outputs, const Batch& batch) {
+    return cross_entropy(outputs, batch, smoothing);
+  };
+}
+
 }  // namespace cpd

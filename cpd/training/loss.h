@@ -23,5 +23,7 @@ at::Tensor fitted_logits(const at::Tensor& logits, const at::Tensor& labels);
 /// label maps. `smoothing`: share of the target spread over all classes.
 at::Tensor cross_entropy(const std::vector<at::Tensor>& outputs, const Batch& batch,
                          double smoothing = 0);
+/// The same as a loss of a run.
+Loss smoothed_cross_entropy(double smoothing);
 
 }  // namespace cpd

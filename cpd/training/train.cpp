@@ -105,11 +105,7 @@ class Run : public TrainingRun {
         loss_(callbacks.loss) {
     std::stable_sort(hooks_.begin(), hooks_.end(),
                      [](const auto& a, const auto& b) { return a->priority() < b->priority(); });
-    if (!loss_) {
-      loss_ = [smoothing = options.label_smoothing](const auto& outputs, const Batch& batch) {
-        return cross_entropy(outputs, batch, smoothing);
-      };
-    }
+    if (!loss_) loss_ = smoothed_cross_entropy(options.label_smoothing);
     if (data.training.batches < 1) throw Error("there are no images to train on");
     per_epoch_ = (data.training.batches + options.accumulate - 1) / options.accumulate;
     make_folder(options.work_dir);
