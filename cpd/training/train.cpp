@@ -162,9 +162,9 @@ class Run : public TrainingRun {
   }
 
   void end() {
-    for (const auto& hook : hooks_) hook->after_run(*this);
     if (progress_) progress_->finish(status_text());
     if (average_) average_->exchange(network_);
+    for (const auto& hook : hooks_) hook->after_run(*this);
   }
 
   void run_epoch() {
