@@ -337,7 +337,9 @@ class Run : public TrainingRun {
                     {"loss", result_.loss},
                     {"sums", sums_.json()},
                     {"divergence", watch_.state()},
+                    {"rate", rate_},
                     {"rate_scale", rate_scale_},
+                    {"metrics", metrics_},
                     {"backoffs", result_.backoffs},
                     {"best_epoch", result_.best_epoch},
                     {"best_score", result_.best_score}};
@@ -442,7 +444,9 @@ class Run : public TrainingRun {
     get("step", result_.step);
     get("epoch", result_.epoch);
     get("loss", result_.loss);
+    get("rate", rate_);
     get("rate_scale", rate_scale_);
+    get("metrics", metrics_);
     get("backoffs", result_.backoffs);
     get("best_epoch", result_.best_epoch);
     get("best_score", result_.best_score);
