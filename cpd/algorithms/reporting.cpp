@@ -1,7 +1,9 @@
 #include <cpd/algorithms/reporting.h>
+#include <cpd/core/version.h>
 #include <cpd/cost/costs_by_width.h>
 #include <cpd/mutators/groups_of.h>
 #include <cpd/units/plan_of.h>
+#include <torch/version.h>
 
 namespace cpd {
 namespace {
@@ -33,6 +35,7 @@ Report begin_report(const ChannelMutator& mutator) {
   report.seed = mutator.options().seed;
   report.locked = locked_of(mutator.dense(), mutator.combing());
   report.notes = mutator.dense().notes;
+  report.versions = {{"cpd", version()}, {"libtorch", TORCH_VERSION}};
   return report;
 }
 

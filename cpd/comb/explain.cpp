@@ -1,5 +1,6 @@
 #include <cpd/comb/compaction.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
 
 #include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
@@ -18,6 +19,20 @@ bool belongs(const Parameter& parameter, const std::string& layer) {
          std::any_of(parameter.aliases.begin(), parameter.aliases.end(), matches);
 }
 
+/// All layers and parameters.
+std::vector<std::string> names_in(const Model& model) {
+  std::set<std::string> names;
+  for (const auto& parameter : model.parameters) {
+    std::string name = parameter.name;
+    for (size_t dot = name.size(); dot != std::string::npos; dot = name.rfind('.')) {
+      names.insert(name.substr(0, dot));
+      name.resize(dot);
+    }
+  }
+  if (names.empty()) throw Error("the network has no parameters", {.path = model.source});
+  return {names.begin(), names.end()};
+}
+
 std::vector<ValueId> values_of(const Model& model, const std::string& layer) {
   std::vector<ValueId> values;
   bool known = false;
@@ -26,7 +41,11 @@ std::vector<ValueId> values_of(const Model& model, const std::string& layer) {
     known = true;
     if (parameter.value >= 0) values.push_back(parameter.value);
   }
-  if (!known) throw Error("there is no layer or parameter '" + layer + "'", {"", "", model.source});
+  if (!known) {
+    throw Error(
+        "there is no layer or parameter '" + layer + "'" + suggestion(layer, names_in(model)),
+        {.path = model.source}, "a module or a parameter, such as " + names_in(model).front());
+  }
   return values;
 }
 
@@ -117,6 +136,7 @@ void tell_op(std::ostream& out, const Op& op) {
 void tell_layer(std::ostream& out, const Model& model, const Combing& combing,
                 const std::string& layer) {
   const auto values = values_of(model, layer);
+  if (values.empty()) out << layer << " stays as it is: the forward pass does not read it\n";
   for (int group : groups_of(combing, values)) {
     const auto& found = combing.groups[static_cast<size_t>(group)];
     out << layer << " has channels of " << found.name << " (" << found.of << ", "

@@ -102,6 +102,11 @@ void write_file(const std::string& path, std::string_view bytes) {
 
 void write_file(const std::string& path, std::string_view bytes,
                 const std::function<void(const std::string& temporary)>& check) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    // Taking the name of a device or a folder would destroy it.
+    throw Error("is no regular file", {.path = path}, "the name of a file to write");
+  }
   TemporaryFile file(path);
   file.write(bytes);
   check(file.path());

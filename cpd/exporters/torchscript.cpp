@@ -1,13 +1,16 @@
 #include <caffe2/serialize/inline_container.h>
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
+#include <cpd/core/json.h>
 #include <cpd/dynamic_ops/compact_form.h>
 #include <cpd/exporters/check_internal.h>
 #include <cpd/exporters/export.h>
 #include <cpd/exporters/graph_writer_internal.h>
+#include <cpd/exporters/inputs_file.h>
 #include <cpd/exporters/rebuild_internal.h>
 #include <cpd/exporters/target.h>
 #include <cpd/model/argument.h>
+#include <cpd/model/scalar_type.h>
 
 #include <cstring>
 #include <filesystem>
@@ -20,9 +23,30 @@ constexpr const char* kPlan = "plan.json";
 
 std::string earlier_plan(int number) { return "plan-" + std::to_string(number) + ".json"; }
 
-/// Texts of the new file: those given, and the plans by which the source was made, oldest first.
+/// Shape, dtype and range of an input, as `parse_input` reads them.
+std::string input_text(const at::Tensor& input) {
+  std::string text;
+  for (int64_t size : input.sizes()) text += (text.empty() ? "" : ",") + std::to_string(size);
+  const DType dtype = dtype_of(input.scalar_type());
+  if (dtype == DType::kFloat32) return text;
+  text += std::string(":") + name_of(dtype);
+  const bool indices = at::isIntegralType(input.scalar_type(), /*includeBool=*/false);
+  if (!indices || input.numel() == 0 || input.min().item().toLong() < 0) return text;
+  return text + ":" + std::to_string(input.min().item().toLong()) + "-" +
+         std::to_string(input.max().item().toLong());
+}
+
+std::string inputs_text(const Model& model) {
+  Json texts = Json::array();
+  for (const auto& input : model.example_inputs) texts.push_back(input_text(input));
+  return texts.dump();
+}
+
+/// Texts of the new file: those given, the shapes of the inputs, and the plans by which the source
+/// was made, oldest first.
 torch::jit::ExtraFilesMap texts_of(const Model& model, const ExportOptions& options) {
   torch::jit::ExtraFilesMap texts(options.extra_files.begin(), options.extra_files.end());
+  texts[kInputsFile] = inputs_text(model);
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(model.source, ignored)) return texts;
   auto embedded = embedded_texts(model.source);

@@ -6,6 +6,7 @@
 #include <cpd/model/argument.h>
 #include <cpd/model/interpreter.h>
 #include <cpd/model/model.h>
+#include <cpd/model/read_module.h>
 #include <cpd/model/reference.h>
 #include <cpd/model/size_probe.h>
 #include <torch/csrc/jit/api/module.h>
@@ -109,7 +110,9 @@ void check_file(const std::string& path) {
   }
 }
 
-torch::jit::Module read_file(const std::string& path) {
+}  // namespace
+
+torch::jit::Module read_module(const std::string& path) {
   check_file(path);
   try {
     return torch::jit::load(path, at::Device(at::kCPU));
@@ -120,8 +123,6 @@ torch::jit::Module read_file(const std::string& path) {
     throw Error("the file cannot be loaded: " + first_line(error.what()), {{}, {}, path});
   }
 }
-
-}  // namespace
 
 Model import_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples,
                     const ImportOptions& options) {
@@ -145,7 +146,7 @@ Model import_module(const torch::jit::Module& module, const std::vector<at::Tens
 
 Model load_model(const std::string& path, const std::vector<at::Tensor>& examples,
                  const ImportOptions& options) {
-  torch::jit::Module module = read_file(path);
+  torch::jit::Module module = read_module(path);
   module.eval();
   Model model = import_module(module, examples, options);
   model.source = path;

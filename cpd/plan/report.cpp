@@ -1,5 +1,4 @@
 #include <cpd/core/error.h>
-#include <cpd/core/text.h>
 #include <cpd/plan/format.h>
 #include <cpd/plan/report.h>
 
@@ -9,6 +8,7 @@ namespace cpd {
 void read_json(const Json& json, const std::string& path, ReportCosts& costs);
 void read_json(const Json& json, const std::string& path, ReportBudget& budget);
 void read_json(const Json& json, const std::string& path, ReportUnit& unit);
+void read_json(const Json& json, const std::string& path, ReportCheck& check);
 
 namespace {
 
@@ -45,48 +45,12 @@ Json unit_json(const ReportUnit& unit) {
   return {{"of", unit.of}, {"kept", unit.kept}, {"blocks", unit.blocks}, {"reason", unit.reason}};
 }
 
-std::string shown(const std::string& cost, double value) {
-  if (cost == "memory") return bytes_text(value);
-  if (cost.rfind("latency", 0) == 0) return seconds_text(value);
-  return count_text(value);
-}
-
-std::string budgets_text(const Report& report) {
-  Table table({"budget", "asked", "limit", "reached", "used"});
-  for (const auto& [name, budget] : report.budgets) {
-    table.row({name, budget.asked, shown(name, budget.limit), shown(name, budget.reached),
-               percent_text(budget.limit > 0 ? budget.reached / budget.limit : 0)});
-  }
-  return report.budgets.empty() ? "" : table.text() + "\n";
-}
-
-std::string costs_text(const Report& report) {
-  Table table({"", "before", "after", "kept"});
-  const auto row = [&](const std::string& name, double before, double after) {
-    table.row({name, shown(name, before), shown(name, after),
-               percent_text(before > 0 ? after / before : 1)});
-  };
-  row("MACs", static_cast<double>(report.before.macs), static_cast<double>(report.after.macs));
-  row("parameters", static_cast<double>(report.before.parameters),
-      static_cast<double>(report.after.parameters));
-  row("memory", static_cast<double>(report.before.memory),
-      static_cast<double>(report.after.memory));
-  for (const auto& [batch, seconds] : report.after.latency) {
-    const auto before = report.before.latency.find(batch);
-    if (before != report.before.latency.end()) {
-      row("latency, batch " + batch, before->second, seconds);
-    }
-  }
-  return table.text() + "\n";
-}
-
-std::string units_text(const Report& report) {
-  Table table({"unit", "blocks", "of", "kept", "left alone because"});
-  for (const auto& [name, unit] : report.units) {
-    table.row({name, std::to_string(unit.blocks), std::to_string(unit.of),
-               std::to_string(unit.kept), unit.reason});
-  }
-  return table.text();
+Json check_json(const ReportCheck& check) {
+  return {{"with", check.with},
+          {"batch", check.batch},
+          {"dtype", check.dtype},
+          {"error", check.error},
+          {"bound", check.bound}};
 }
 
 }  // namespace
@@ -119,6 +83,16 @@ void read_json(const Json& json, const std::string& path, ReportUnit& unit) {
       .finish();
 }
 
+void read_json(const Json& json, const std::string& path, ReportCheck& check) {
+  JsonObject(json, path)
+      .require("with", check.with)
+      .require("batch", check.batch)
+      .require("dtype", check.dtype)
+      .require("error", check.error)
+      .require("bound", check.bound)
+      .finish();
+}
+
 void Report::verify() const {
   for (const auto& [name, unit] : units) {
     if (unit.kept >= 1 && unit.kept <= unit.of) continue;
@@ -148,6 +122,8 @@ std::string to_json(const Report& report) {
   json["locked"] = Json::array();
   for (const auto& entry : report.locked) json["locked"].push_back(locked_json(entry));
   json["accuracy"] = map_json(report.accuracy);
+  json["verification"] = Json::array();
+  for (const auto& check : report.verification) json["verification"].push_back(check_json(check));
   json["notes"] = report.notes;
   json["seed"] = report.seed;
   json["versions"] = map_json(report.versions);
@@ -166,6 +142,7 @@ Report report_from_json(const std::string& text) {
       .read("allocation", report.allocation)
       .read("stopped_by", report.stopped_by)
       .read("locked", report.locked)
+      .read("verification", report.verification)
       .read("notes", report.notes)
       .read("seed", report.seed)
       .read("budgets", report.budgets)
@@ -178,13 +155,6 @@ Report report_from_json(const std::string& text) {
       .finish();
   report.verify();
   return report;
-}
-
-std::string to_text(const Report& report) {
-  std::string text = budgets_text(report) + costs_text(report) + units_text(report);
-  if (!report.stopped_by.empty()) text += "\nstopped by: " + report.stopped_by + "\n";
-  for (const std::string& note : report.notes) text += "note: " + note + "\n";
-  return text;
 }
 
 }  // namespace cpd

@@ -39,6 +39,16 @@ struct ReportUnit {
   bool operator==(const ReportUnit&) const = default;
 };
 
+/// How far the outputs of the written file are from those they should be.
+struct ReportCheck {
+  std::string with;   ///< what it was compared with
+  int64_t batch = 0;  ///< batch size
+  std::string dtype;  ///< in which it was judged
+  double error = 0;   ///< largest max|a - b| / max|b| of the outputs
+  double bound = 0;   ///< what was allowed
+  bool operator==(const ReportCheck&) const = default;
+};
+
 /// What was asked, what was reached, and why anything was left alone (docs/formats.md).
 struct Report {
   std::string source;  ///< the file or module that was pruned
@@ -53,6 +63,7 @@ struct Report {
   ReportCosts after;
   std::vector<LockedEntry> locked;
   std::map<std::string, double> accuracy;  ///< `dense`, `pruned`, ...: fractions; empty if unknown
+  std::vector<ReportCheck> verification;   ///< of the written file; empty if none was written
   std::vector<std::string> notes;
   uint64_t seed = 0;
   std::map<std::string, std::string> versions;  ///< `cpd`, `libtorch`
@@ -67,7 +78,8 @@ struct Report {
 std::string to_json(const Report& report);
 /// Throws cpd::Error with the key's path for anything that is no report of a known version.
 Report report_from_json(const std::string& text);
-/// For people: budgets, costs before and after, and each unit.
+/// For people: what was asked and reached, costs before and after, what each unit keeps, what was
+/// left alone and why, and how the file was verified.
 std::string to_text(const Report& report);
 
 }  // namespace cpd

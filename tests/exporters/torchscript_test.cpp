@@ -1,5 +1,7 @@
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
+#include <cpd/core/json.h>
+#include <cpd/exporters/inputs_file.h>
 #include <cpd/zoo/network.h>
 #include <cpd/zoo/zoo.h>
 #include <gmock/gmock.h>
@@ -94,9 +96,14 @@ TEST_F(TorchScript, EarlierPlansFormAChain) {
     export_torchscript(model, path(step + ".pt"), options);
     from = path(step + ".pt");
   }
+  auto texts = embedded_texts(from);
+  const Json inputs = parse_json(texts.at(kInputsFile), kInputsFile);
+  EXPECT_EQ(parse_input(inputs.at(0).get<std::string>()).shape,
+            example(subject.source, 2).sizes().vec());
+  texts.erase(kInputsFile);
   const std::map<std::string, std::string> expected = {
       {"plan-1.json", "a"}, {"plan-2.json", "b"}, {"plan.json", "c"}, {"report.json", "of c"}};
-  EXPECT_EQ(embedded_texts(from), expected);
+  EXPECT_EQ(texts, expected);
   EXPECT_THROW(embedded_texts(path("none.pt")), Error);
 }
 

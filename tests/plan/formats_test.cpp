@@ -195,7 +195,9 @@ TEST(Reports, OfTheDocumentationAreReadAndWrittenBack) {
   EXPECT_EQ(report_from_json(to_json(report)), report);
   const std::string text = to_text(report);
   EXPECT_THAT(text, HasSubstr("11.5 k   5.76 k  50.0 %"));
-  EXPECT_THAT(text, HasSubstr("stopped by: macs"));
+  EXPECT_THAT(text, HasSubstr("  a  2/4\n"));
+  EXPECT_THAT(text, HasSubstr("stopped by macs: one step more would need 8.64 k"));
+  EXPECT_THAT(text, HasSubstr("batch 2; relative error 1.0e-16 in float64 (allowed 1.0e-09)"));
 }
 
 TEST(Reports, RefuseABudgetThatWasExceeded) {

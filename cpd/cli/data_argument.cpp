@@ -1,0 +1,54 @@
+#include <cpd/cli/arguments.h>
+#include <cpd/cli/data_argument.h>
+#include <cpd/cli/model_argument.h>
+
+#include <algorithm>
+
+namespace cpd::cli {
+namespace {
+
+constexpr int64_t kCalibrationImages = 256;
+
+}  // namespace
+
+void add_data_options(po::options_description& options) {
+  for (const auto& option : data_option_help()) {
+    options.add_options()(option.name.c_str(), value(option.value), option.help.c_str());
+  }
+}
+
+DataOptions data_options(const po::variables_map& values) {
+  DataOptions options;
+  options.seed = seed_of(values);
+  for (const auto& option : data_option_help()) {
+    if (!given(values, option.name)) continue;
+    as_usage(option.name,
+             [&] { set_data_option(options, option.name, text_of(values, option.name)); });
+    as_usage(option.name, [&] { options.verify(); });
+  }
+  return options;
+}
+
+ImageShape image_shape(const Model& model) {
+  const at::Tensor& example = model.example_inputs.front();
+  if (model.example_inputs.size() != 1 || example.dim() != 4) {
+    throw Error("the network takes no batch of images", {.path = model.source},
+                "one input of four dimensions: batch, channels, height, width");
+  }
+  return {example.size(1), example.size(2), example.size(3)};
+}
+
+CalibrationData calibration_data(const po::variables_map& values, const ImageShape& shape) {
+  DataOptions options = data_options(values);
+  if (options.data.empty()) return {};
+  DatasetPointer dataset = open_dataset(options, "train");
+  if (options.images == 0) {
+    dataset = drawn(dataset, std::min(dataset->size(), kCalibrationImages), options.seed);
+  }
+  Loader loader = evaluation_loader(std::move(dataset), options, shape);
+  CalibrationData data;
+  while (auto batch = loader.next()) data.push_back({{batch->images}, batch->labels});
+  return data;
+}
+
+}  // namespace cpd::cli
