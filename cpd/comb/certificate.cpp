@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 #include <cpd/comb/compaction.h>
 #include <cpd/comb/constants.h>
+#include <cpd/comb/meeting.h>
 #include <cpd/core/error.h>
 #include <cpd/model/execution.h>
 
@@ -47,6 +48,7 @@ class Certificate {
         compaction_(compaction),
         rules_(rules),
         sizes_(combing, keep),
+        masks_(dense_, combing, sizes_),
         constants_(model) {}
 
   void check() {
@@ -67,18 +69,14 @@ class Certificate {
   Shape collapsed(ValueId value, const std::vector<bool>& dims) const;
   at::Tensor positions(const Shape& shape, int64_t base) const;
   at::Tensor cut_down(const at::Tensor& whole, ValueId value) const;
-  void check_meeting(const Op& op);
-  void check_contraction(const Op& op);
-  void same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const;
   at::Tensor index_data(ValueId value);
-  std::vector<uint8_t> mask(ValueId value, int dim) const;
-  std::vector<ValueId> elementwise_operands(const Op& op) const;
 
   const Graph& dense_;
   const Combing& combing_;
   const Compaction& compaction_;
   const Rules& rules_;
   KeptSizes sizes_;
+  KeepMasks masks_;
   ConstantValues constants_;
   std::unique_ptr<Execution> dense_run_, compact_run_;
 };
@@ -108,91 +106,7 @@ void Certificate::check_op(OpId id) {
   const Rule* rule = rules_.find(dense.kind);
   if (rule == nullptr) refuse(dense, "an op without a rule meets something that shrinks");
   if (rule->layout || dense.kind != op.kind) return check_layout(id, dense, op);
-  check_contraction(dense);
-  check_meeting(dense);
-}
-
-std::vector<uint8_t> Certificate::mask(ValueId value, int dim) const {
-  const int array = combing_.dims[static_cast<size_t>(value)][static_cast<size_t>(dim)];
-  const auto extent = static_cast<size_t>(dense_.value(value).shape[static_cast<size_t>(dim)]);
-  if (array < 0) return std::vector<uint8_t>(extent, 1);
-  std::vector<uint8_t> result;
-  for (int32_t form : combing_.arrays[static_cast<size_t>(array)].entries) {
-    result.push_back(sizes_.forms()[static_cast<size_t>(form)]);
-  }
-  return result;
-}
-
-void Certificate::same(const Op& op, ValueId a, int dim_a, ValueId b, int dim_b) const {
-  const auto plain = [&](ValueId value, int dim) {
-    const int array = combing_.dims[static_cast<size_t>(value)][static_cast<size_t>(dim)];
-    if (array < 0) return true;
-    const auto& entries = combing_.arrays[static_cast<size_t>(array)].entries;
-    return static_cast<int64_t>(entries.size()) ==
-           dense_.value(value).shape[static_cast<size_t>(dim)];
-  };
-  if (!plain(a, dim_a) || !plain(b, dim_b)) return;  // rows of their own: sizes are checked above
-  if (mask(a, dim_a) != mask(b, dim_b)) refuse(op, "operands keep different positions");
-}
-
-/// Operands of ops that work elementwise meet at equal positions under broadcasting.
-std::vector<ValueId> Certificate::elementwise_operands(const Op& op) const {
-  static const std::set<std::string> elementwise = {
-      "aten::add",        "aten::sub",   "aten::mul",       "aten::div",         "aten::maximum",
-      "aten::minimum",    "aten::where", "aten::relu",      "aten::gelu",        "aten::silu",
-      "aten::sigmoid",    "aten::tanh",  "aten::hardswish", "aten::hardsigmoid", "aten::hardtanh",
-      "aten::leaky_relu", "aten::elu"};
-  return elementwise.count(op.kind) > 0 ? op.operands() : std::vector<ValueId>{};
-}
-
-void Certificate::check_meeting(const Op& op) {
-  if (op.outputs.size() != 1) return;
-  const ValueId output = op.outputs.front();
-  const auto rank = static_cast<int>(dense_.value(output).shape.size());
-  for (ValueId operand : elementwise_operands(op)) {
-    const Shape& shape = dense_.value(operand).shape;
-    const int offset = rank - static_cast<int>(shape.size());
-    for (int d = 0; d < static_cast<int>(shape.size()); ++d) {
-      if (shape[static_cast<size_t>(d)] > 1) same(op, operand, d, output, d + offset);
-    }
-  }
-  const bool normalises = op.kind == "aten::batch_norm" || op.kind == "aten::instance_norm" ||
-                          op.kind == "aten::group_norm" || op.kind == "aten::prelu";
-  const bool trailing = op.kind == "aten::layer_norm" || op.kind == "aten::rms_norm";
-  if (!normalises && !trailing) return;
-  const auto operands = op.operands();
-  for (size_t i = 1; i < operands.size(); ++i) {
-    const Shape& shape = dense_.value(operands[i]).shape;
-    if (normalises && shape.size() == 1 && shape[0] > 1) same(op, operands[0], 1, operands[i], 0);
-    const int offset = rank - static_cast<int>(shape.size());
-    for (int d = 0; trailing && d < static_cast<int>(shape.size()); ++d) {
-      same(op, operands[0], d + offset, operands[i], d);
-    }
-  }
-}
-
-void Certificate::check_contraction(const Op& op) {
-  const auto rank = [&](ValueId v) { return static_cast<int>(dense_.value(v).shape.size()); };
-  if (op.kind == "aten::linear") {
-    const ValueId x = op.tensor("input"), w = op.tensor("weight");
-    same(op, x, rank(x) - 1, w, 1);
-    same(op, op.outputs[0], rank(op.outputs[0]) - 1, w, 0);
-    if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 0);
-  } else if (op.kind == "aten::matmul" || op.kind == "aten::bmm" || op.kind == "aten::mm") {
-    const auto operands = op.operands();
-    if (rank(operands[0]) < 2 || rank(operands[1]) < 2) return;
-    same(op, operands[0], rank(operands[0]) - 1, operands[1], rank(operands[1]) - 2);
-  } else if (op.kind == "aten::convolution" && op.integer("groups") == 1) {
-    const ValueId x = op.tensor("input"), w = op.tensor("weight");
-    const int in = op.boolean("transposed") ? 0 : 1;
-    same(op, x, 1, w, in);
-    same(op, op.outputs[0], 1, w, 1 - in);
-    if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 1 - in);
-  } else if (op.kind == "aten::convolution" && !op.boolean("transposed")) {
-    const ValueId w = op.tensor("weight");
-    same(op, op.outputs[0], 1, w, 0);
-    if (op.has("bias")) same(op, op.tensor("bias"), 0, w, 0);
-  }
+  check_meeting(dense, masks_);
 }
 
 /// Integers and masks that the graph holds are data of an op, not elements that it moves.
