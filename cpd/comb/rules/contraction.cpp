@@ -52,6 +52,8 @@ void comb_linear(RuleContext& rule) {
   const Names result = vector ? batch : joined(batch, {"out"});
   std::vector<Operand> operands = {operand_of(rule, x, joined(batch, {"in"})),
                                    operand_of(rule, w, vector ? Names{"in"} : Names{"out", "in"})};
+  // A layer on something that the network owns (places, learned queries) is a layer.
+  if (rule.graph().value(w).kind == ValueKind::kParameter) operands.back().parameter = w;
   add_bias(rule, operands, op.tensor("bias"), result);
   contract(rule, std::move(operands), result);
 }

@@ -9,8 +9,9 @@ struct Convolution {
   ValueId input, weight, bias, output;
   int64_t groups = 1;
   bool transposed = false;
-  int spatial = 0;  ///< number of spatial dimensions
   int channel = 1;  ///< dimension of the channels; 0 without a batch
+  /// One for each spatial dimension; empty where a kernel slides: those positions are mixed.
+  std::vector<std::string> spatial;
 
   explicit Convolution(const RuleContext& rule) {
     const Op& op = rule.op();
@@ -20,13 +21,26 @@ struct Convolution {
     output = op.outputs.front();
     groups = op.integer("groups");
     transposed = op.boolean("transposed");
-    spatial = rules::rank_of(rule, weight) - 2;
-    channel = rules::rank_of(rule, input) - spatial - 1;
+    channel = rules::rank_of(rule, input) - rules::rank_of(rule, weight) + 1;
+    const auto stride = op.integers("stride"), padding = op.integers("padding");
+    for (size_t i = 0; i + 2 < rule.shape(weight).size(); ++i) {
+      const bool slides = rule.shape(weight)[i + 2] != 1 || stride[i] != 1 || padding[i] != 0;
+      spatial.push_back(slides ? "" : "space" + std::to_string(i));
+    }
+  }
+
+  /// Spatial dimensions of the input over which the kernel slides.
+  std::vector<int> sliding() const {
+    std::vector<int> dims;
+    for (size_t i = 0; i < spatial.size(); ++i) {
+      if (spatial[i].empty()) dims.push_back(channel + 1 + static_cast<int>(i));
+    }
+    return dims;
   }
 };
 
-std::vector<std::string> with_unnamed(std::vector<std::string> names, int count) {
-  names.insert(names.end(), static_cast<size_t>(count), std::string());
+std::vector<std::string> with_unnamed(std::vector<std::string> names, size_t count) {
+  names.insert(names.end(), count, std::string());
   return names;
 }
 
@@ -36,16 +50,18 @@ std::vector<std::string> channel_names(const Convolution& conv, const std::strin
   if (conv.channel > 0) names.push_back("batch");
   if (conv.groups > 1) names.push_back("group");
   names.push_back(channel);
-  return with_unnamed(names, conv.spatial);
+  names.insert(names.end(), conv.spatial.begin(), conv.spatial.end());
+  return names;
 }
 
 std::vector<std::string> weight_names(const Convolution& conv) {
+  const size_t kernel = conv.spatial.size();
   if (conv.groups == 1) {
-    return conv.transposed ? with_unnamed({"in", "out"}, conv.spatial)
-                           : with_unnamed({"out", "in"}, conv.spatial);
+    return conv.transposed ? with_unnamed({"in", "out"}, kernel)
+                           : with_unnamed({"out", "in"}, kernel);
   }
-  return conv.transposed ? with_unnamed({"group", "in", "out"}, conv.spatial)
-                         : with_unnamed({"group", "out", "in"}, conv.spatial);
+  return conv.transposed ? with_unnamed({"group", "in", "out"}, kernel)
+                         : with_unnamed({"group", "out", "in"}, kernel);
 }
 
 /// Input channels are (group, in), output channels (group, out); so is dimension 0 of the weight.
@@ -65,10 +81,9 @@ void state_roles(RuleContext& rule, const Convolution& conv) {
 }
 
 std::vector<Operand> operands_of(RuleContext& rule, const Convolution& conv) {
-  const int rank = rules::rank_of(rule, conv.input);
-  const auto sliding = rules::int_range(conv.channel + 1, rank);
-  Labels input = rules::mixed(rule, rule.labels(conv.input), sliding, "a kernel slides over it");
-  const auto kernel = rules::int_range(2, conv.spatial + 2);
+  Labels input =
+      rules::mixed(rule, rule.labels(conv.input), conv.sliding(), "a kernel slides over it");
+  const auto kernel = rules::int_range(2, rules::rank_of(rule, conv.weight));
   Labels weight = rules::mixed(rule, rule.labels(conv.weight), kernel, "positions of a kernel");
   input = grouped(rule, input, conv.channel, conv.groups);
   if (conv.groups > 1) rule.record("input", input);

@@ -34,12 +34,12 @@ void comb_glu(RuleContext& rule) {
 }  // namespace
 
 void add_mixing_rules(Rules& rules) {
-  rules.add_all({"aten::softmax",      "aten::log_softmax", "aten::_softmax", "aten::_log_softmax",
-                 "aten::cumsum",       "aten::cumprod",     "aten::cummax",   "aten::cummin",
-                 "aten::logcumsumexp", "aten::sort",        "aten::argsort",  "aten::msort",
-                 "aten::topk",         "aten::renorm",      "aten::fft_fft",  "aten::fft_ifft",
-                 "aten::fft_rfft",     "aten::fft_irfft",   "aten::fft_fft2", "aten::fft_ifft2",
-                 "aten::fft_rfft2",    "aten::fft_irfft2",  "aten::rot90",    "aten::diff"},
+  rules.add_all({"aten::softmax",      "aten::log_softmax", "aten::_softmax",  "aten::_log_softmax",
+                 "aten::cumsum",       "aten::cumprod",     "aten::cummax",    "aten::cummin",
+                 "aten::logcumsumexp", "aten::sort",        "aten::argsort",   "aten::msort",
+                 "aten::topk",         "aten::fft_fft",     "aten::fft_ifft",  "aten::fft_rfft",
+                 "aten::fft_irfft",    "aten::fft_fft2",    "aten::fft_ifft2", "aten::fft_rfft2",
+                 "aten::fft_irfft2",   "aten::rot90",       "aten::diff"},
                 {comb_mixing});
   rules.add("aten::glu", {comb_glu});
 }
