@@ -1,46 +1,9 @@
-#include "pattern.h"
+#include "attention.h"
 
 namespace cpd::testing {
 namespace {
 
 class AttentionPattern : public Pattern {};
-
-/// Four heads of six over sequences of 5 tokens of width 10. `projections` makes q, k and v of
-/// [batch, heads, tokens, width of a head]; the rest is attention and an output projection.
-Network attention(const std::string& name, const std::string& projections, const std::string& units,
-                  std::vector<Weight> weights, const std::string& middle = "",
-                  const std::string& logits = "") {
-  Network network;
-  network.name = name;
-  network.weights = std::move(weights);
-  network.weights.push_back({"out", {7, 24}});
-  network.source = "def forward(self, x):\n    b, n, c = x.shape\n" + projections + middle +
-                   "    w = torch.matmul(q, k.transpose(-2, -1)) * 0.4\n" + logits +
-                   "    w = torch.softmax(w, -1)\n"
-                   "    y = torch.matmul(w, v).transpose(1, 2).reshape([b, n, 24])\n"
-                   "    return torch.linear(y, self.out)\n";
-  network.inputs = {{2, 5, 10}};
-  network.units = units;
-  return network;
-}
-
-const char* const kThreeLinears =
-    "    q = torch.linear(x, self.wq).view([b, n, 4, 6]).transpose(1, 2)\n"
-    "    k = torch.linear(x, self.wk).view([b, n, 4, 6]).transpose(1, 2)\n"
-    "    v = torch.linear(x, self.wv, self.bv).view([b, n, 4, 6]).transpose(1, 2)\n";
-
-std::vector<Weight> three_linears() {
-  return {{"wq", {24, 10}}, {"wk", {24, 10}}, {"wv", {24, 10}}, {"bv", {24}}};
-}
-
-std::vector<Weight> with(std::vector<Weight> weights, const std::vector<Weight>& more) {
-  weights.insert(weights.end(), more.begin(), more.end());
-  return weights;
-}
-
-std::vector<Weight> fused() { return {{"qkv", {72, 10}}, {"bias", {72}}}; }
-
-const char* const kFree = "columns 6 x4 exact; columns 6 x4 operand; rows 4 exact";
 
 std::vector<Network> projections() {
   return {
@@ -165,23 +128,6 @@ std::vector<Network> projections() {
                 "columns 6 x2 exact; columns 6 x2 operand; rows 2 exact; rows 2 x2 exact",
                 {{"wq", {24, 10}}, {"wk", {12, 10}}, {"wv", {12, 10}}}),
   };
-}
-
-/// The same with the one op for attention.
-Network fused_attention(const std::string& name, const std::string& projections,
-                        const std::string& call, const std::string& units,
-                        std::vector<Weight> weights) {
-  Network network;
-  network.name = name;
-  network.weights = std::move(weights);
-  network.weights.push_back({"out", {7, 24}});
-  network.source = "def forward(self, x):\n    b, n, c = x.shape\n" + projections +
-                   "    y = torch.scaled_dot_product_attention(" + call +
-                   ")\n"
-                   "    return torch.linear(y.transpose(1, 2).reshape([b, n, 24]), self.out)\n";
-  network.inputs = {{2, 5, 10}};
-  network.units = units;
-  return network;
 }
 
 const char* const kTwoKeyHeads =

@@ -5,20 +5,6 @@ namespace {
 
 class OpForm : public Pattern {};
 
-/// linear(channels) on tokens [batch, 5, 10], then `body` makes y of y, then a linear layer.
-Network after_linear(const std::string& name, int64_t channels, const std::string& body,
-                     int64_t read, const std::string& units, std::vector<Weight> more = {}) {
-  Network network;
-  network.name = name;
-  network.weights = {{"stem", {channels, 10}}, {"head", {5, read}}};
-  network.weights.insert(network.weights.end(), more.begin(), more.end());
-  network.source = "def forward(self, x):\n    y = torch.linear(x, self.stem)\n" + body +
-                   "    return torch.linear(y, self.head)\n";
-  network.inputs = {{2, 5, 10}};
-  network.units = units;
-  return network;
-}
-
 std::vector<Network> layouts() {
   return {
       after_linear("movedim", 8, "    y = torch.movedim(y, 2, 0).movedim([0, 1], [2, 0])\n", 8,

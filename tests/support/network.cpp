@@ -3,10 +3,14 @@
 #include <cpd/core/error.h>
 #include <cpd/cost/costs_by_width.h>
 #include <cpd/dynamic_ops/dynamic_model.h>
+#include <cpd/exporters/export.h>
 #include <cpd/model/execution.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/script.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <random>
 #include <sstream>
 
@@ -26,9 +30,12 @@ at::Tensor weight_tensor(const Weight& weight, at::Generator& generator) {
 std::vector<at::Tensor> inputs_of(const Network& network, int64_t batch, uint64_t seed) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   std::vector<at::Tensor> inputs;
-  for (Shape shape : network.inputs) {
+  for (size_t i = 0; i < network.inputs.size(); ++i) {
+    Shape shape = network.inputs[i];
     shape[0] = batch;
-    inputs.push_back(torch::randn(shape, generator, torch::kDouble));
+    const int64_t numbers = i < network.vocabulary.size() ? network.vocabulary[i] : 0;
+    inputs.push_back(numbers > 0 ? torch::randint(numbers, shape, generator, torch::kLong)
+                                 : torch::randn(shape, generator, torch::kDouble));
   }
   return inputs;
 }
@@ -43,6 +50,10 @@ std::vector<at::Tensor> flat(const torch::jit::IValue& value) {
     for (const at::Tensor& tensor : value.toTensorVector()) all.push_back(tensor);
   } else if (value.isTuple()) {
     for (const auto& item : value.toTupleRef().elements()) append(item);
+  } else if (value.isList()) {
+    for (const auto& item : value.toListRef()) append(item);
+  } else if (value.isGenericDict()) {
+    for (const auto& item : value.toGenericDict()) append(item.value());
   }
   return all;
 }
@@ -83,7 +94,7 @@ std::string text_of(const Cost& cost) {
 
 /// What is predicted for a keep against what the compact network has, and by widths alone.
 std::string check_costs(const Model& model, const Combing& combing, const Keep& keep,
-                        const Compaction& compaction) {
+                        const Compaction& compaction, bool memory_by_widths) {
   const Cost predicted = CostModel(model, combing).of(keep);
   const Cost counted = cost_of(model, compaction);
   if (predicted.macs != counted.macs || predicted.parameters != counted.parameters) {
@@ -95,9 +106,101 @@ std::string check_costs(const Model& model, const Combing& combing, const Keep& 
     widths.push_back(
         std::count_if(block.begin(), block.end(), [&](Primitive p) { return keep.kept(p); }));
   }
-  const Cost by_width = CostsByWidth(model, combing).of(widths);
+  Cost by_width = CostsByWidth(model, combing).of(widths);
+  // In networks drawn at random a slice may take some channels of a unit more often than others.
+  if (!memory_by_widths) by_width.activation_bytes = predicted.activation_bytes;
   if (by_width == predicted) return {};
   return "costs of the keep: " + text_of(predicted) + "; by widths: " + text_of(by_width);
+}
+
+/// Gradients of a weighted sum of the outputs; undefined where a parameter has no influence.
+std::vector<at::Tensor> gradients(DynamicModel& dynamic, RunMode mode,
+                                  const std::vector<at::Tensor>& inputs) {
+  dynamic.set_mode(mode);
+  std::vector<at::Tensor> parameters;
+  for (const auto& [name, tensor] : dynamic.named_parameters()) parameters.push_back(tensor);
+  at::Tensor sum = torch::zeros({}, torch::kDouble);
+  for (const at::Tensor& output : dynamic.forward(inputs)) {
+    if (!output.is_floating_point()) continue;
+    const at::Tensor weights = torch::arange(output.numel(), output.options()).view(output.sizes());
+    sum = sum + (output * torch::cos(weights)).sum();
+  }
+  if (!sum.requires_grad()) return std::vector<at::Tensor>(parameters.size());
+  return torch::autograd::grad({sum}, parameters, {}, std::nullopt, false, /*allow_unused=*/true);
+}
+
+/// Gradients of the compact network against those of the masked one, on what is kept.
+std::string check_gradients(const std::shared_ptr<const Model>& model,
+                            const std::shared_ptr<const Combing>& combing, const Keep& keep,
+                            const Compaction& compaction, const std::vector<at::Tensor>& inputs) {
+  DynamicModel dynamic(model, combing);
+  dynamic.set_keep(keep);
+  const auto masked = gradients(dynamic, RunMode::kMasked, inputs);
+  const auto compact = gradients(dynamic, RunMode::kCompact, inputs);
+  const auto names = dynamic.named_parameters();
+  double largest = 0;
+  for (const at::Tensor& gradient : compact) {
+    if (gradient.defined()) largest = std::max(largest, gradient.abs().max().item<double>());
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto& [name, tensor] = names[i];
+    const auto found = compaction.gathers.find(model->find(name)->value);
+    const auto kept = [&](const at::Tensor& gradient) {
+      const at::Tensor whole = gradient.defined() ? gradient : torch::zeros_like(tensor);
+      return (found == compaction.gathers.end() ? whole : gather(whole, found->second)).detach();
+    };
+    const double error = (kept(masked[i]) - kept(compact[i])).abs().max().item<double>();
+    // A norm over one kept channel has no gradient but that of rounding.
+    const double scale = std::max(1e-2 * largest, kept(compact[i]).abs().max().item<double>());
+    if (!(error <= 1e-8 * scale)) {
+      return "gradient of " + name + ", masked against compact: " + std::to_string(error) + " of " +
+             std::to_string(scale);
+    }
+  }
+  return {};
+}
+
+/// The exported file is loaded again and compared at two batch sizes before it is there.
+void check_export(const std::shared_ptr<const Model>& model,
+                  const std::shared_ptr<const Combing>& combing, const Keep& keep,
+                  const Compaction& compaction) {
+  DynamicModel dynamic(model, combing);
+  dynamic.set_keep(keep);
+  ExportOptions options;
+  options.force = true;
+  options.reference = [&](const std::vector<at::Tensor>& inputs) {
+    torch::NoGradGuard no_grad;
+    return dynamic.forward(inputs);
+  };
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("cpd_pattern_" + std::to_string(::getpid()) + ".pt");
+  const auto result = export_torchscript(*model, compaction, path.string(), options);
+  std::filesystem::remove(path);
+  if (result.comparisons.empty()) throw Error("the exported file was compared with nothing");
+}
+
+/// `a; b; c` in order.
+std::string sorted_parts(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t end = std::min(text.find("; ", start), text.size());
+    parts.push_back(text.substr(start, end - start));
+    start = end + 2;
+  }
+  std::sort(parts.begin(), parts.end());
+  std::string result;
+  for (const auto& part : parts) result += (result.empty() ? "" : "; ") + part;
+  return result;
+}
+
+/// Is everything locked that the network says has to stay?
+std::string check_stays(const Network& network, const std::vector<std::string>& locked) {
+  for (const std::string& stays : network.stays) {
+    if (std::find(locked.begin(), locked.end(), stays) == locked.end()) {
+      return "not locked as expected: " + stays;
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -108,7 +211,9 @@ std::shared_ptr<torch::jit::Module> make_module(const Network& network, uint64_t
   auto module = std::make_shared<torch::jit::Module>("__torch__.Network", unit);
   module->register_attribute("training", c10::BoolType::get(), false);
   for (const auto& weight : network.weights) {
-    module->register_parameter(weight.name, weight_tensor(weight, generator), weight.buffer);
+    at::Tensor tensor = weight_tensor(weight, generator);
+    if (!weight.buffer) tensor.requires_grad_();
+    module->register_parameter(weight.name, tensor, weight.buffer);
   }
   module->define(network.source);
   return module;
@@ -130,6 +235,19 @@ std::string units_of(const Combing& combing) {
   std::string text;
   for (const auto& line : lines) text += (text.empty() ? "" : "; ") + line;
   return text.empty() ? "none" : text;
+}
+
+std::vector<std::string> locked_of(const Combing& combing, const Model& model) {
+  std::map<std::string, int64_t> counts;
+  for (const auto& locked : combing.locked) {
+    counts[model.parameter(locked.parameter).name + "[" + std::to_string(locked.dim) + "]"] +=
+        locked.count;
+  }
+  std::vector<std::string> lines;
+  for (const auto& [dimension, count] : counts) {
+    lines.push_back(dimension + " " + std::to_string(count));
+  }
+  return lines;
 }
 
 Keep random_keep(const Combing& combing, uint64_t seed, bool exact_only) {
@@ -256,16 +374,19 @@ double relative_error(const at::Tensor& a, const at::Tensor& b) {
 std::string check_network(const Network& network, int plans) {
   const uint64_t seed = 7;
   const Rules rules = default_rules();
+  std::string about;
   try {
     const auto shared_model = std::make_shared<const Model>(make_model(network, seed));
     const Model& model = *shared_model;
     model.verify();
     const auto shared_combing = std::make_shared<const Combing>(comb(model));
     const Combing& combing = *shared_combing;
-    const std::string about = "\n" + model.graph.text() + combing.text(model);
-    if (!network.units.empty() && units_of(combing) != network.units) {
+    about = "\n" + model.graph.text() + combing.text(model);
+    if (!network.units.empty() && units_of(combing) != sorted_parts(network.units)) {
       return "units are '" + units_of(combing) + "', expected '" + network.units + "'" + about;
     }
+    const std::string free = check_stays(network, locked_of(combing, model));
+    if (!free.empty()) return free + about;
     auto dense = make_module(network, seed);
     const auto whole = compact(model, combing, Keep(combing), rules);
     const auto inputs_seen = inputs_of(network, 2, seed + 1);
@@ -277,8 +398,13 @@ std::string check_network(const Network& network, int plans) {
       const Keep keep = random_keep(combing, seed + 100 + static_cast<uint64_t>(plan), exact_only);
       const Compaction compaction = compact(model, combing, keep, rules);
       certify(model, combing, keep, compaction, rules);
-      const std::string costs = check_costs(model, combing, keep, compaction);
+      const std::string costs =
+          check_costs(model, combing, keep, compaction, !network.units.empty());
       if (!costs.empty()) return costs + about + compaction.graph.text();
+      if (plan < 2) check_export(shared_model, shared_combing, keep, compaction);
+      const std::string slopes =
+          check_gradients(shared_model, shared_combing, keep, compaction, inputs_seen);
+      if (!slopes.empty()) return slopes + about + compaction.graph.text();
       for (int64_t batch : {2, 3}) {
         if (batch == 3 && !model.free.batch) continue;
         const auto inputs = inputs_of(network, batch, seed + 5);
@@ -298,7 +424,7 @@ std::string check_network(const Network& network, int plans) {
       }
     }
   } catch (const std::exception& error) {
-    return error.what();
+    return error.what() + about;
   }
   return {};
 }

@@ -26,6 +26,10 @@ struct Network {
   /// The same network with masks written in by hand where it sums, compares or normalises channels:
   /// `self.keep_stem_0` is 1 for the kept and 0 for the other slices of dimension 0 of `stem`.
   std::string twin = {};
+  /// What has to stay, for other reasons than being an input or an output: `table[0] 9`.
+  std::vector<std::string> stays = {};
+  /// For each input: 0 for real numbers, else int64 numbers below this one.
+  std::vector<int64_t> vocabulary = {};
 };
 
 /// The network as a TorchScript module in double precision with random weights.
@@ -55,9 +59,13 @@ std::vector<at::Tensor> run_twin(const Network& network, uint64_t seed, const Co
 /// max|a - b| / max|b|
 double relative_error(const at::Tensor& a, const at::Tensor& b);
 
-/// Everything that must hold for a network: import is exact; the expected units; and for many
-/// random keeps a certificate, compact = zeroed (exact units), compact = the twin's (all units), at
-/// two batch sizes. Returns a description of the first failure, empty if there is none.
+/// Locked slices as `table[0] 9`, one for each dimension of a parameter, sorted.
+std::vector<std::string> locked_of(const Combing& combing, const Model& model);
+
+/// Everything that must hold for a network: import is exact; the expected units and locks; and for
+/// many random keeps a certificate, compact = masked = zeroed (exact units) = the twin's (all
+/// units) at two batch sizes, gradients of compact = masked, costs = counted; and compact =
+/// exported. Returns a description of the first failure, empty if there is none.
 std::string check_network(const Network& network, int plans = 6);
 
 }  // namespace cpd::testing
