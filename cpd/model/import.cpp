@@ -4,6 +4,8 @@
 #include <cpd/graph/cleanup.h>
 #include <cpd/graph/shuffle.h>
 #include <cpd/model/argument.h>
+#include <cpd/model/import_internal.h>
+#include <cpd/model/integer_inputs.h>
 #include <cpd/model/interpreter.h>
 #include <cpd/model/model.h>
 #include <cpd/model/read_module.h>
@@ -51,17 +53,6 @@ std::vector<c10::Argument> check_arguments(const torch::jit::Module& module, siz
                 {}, "Tensor");
   }
   return {arguments.begin(), arguments.end()};
-}
-
-Model record(const torch::jit::Module& module, const std::vector<at::Tensor>& examples) {
-  const auto arguments = check_arguments(module, examples.size());
-  Recorder recorder(module);
-  Interpreter interpreter(recorder, module);
-  Symbols inputs;
-  for (size_t i = 0; i < examples.size(); i++) {
-    inputs.push_back(recorder.add_input(arguments[i + 1].name(), examples[i].detach().clone()));
-  }
-  return recorder.finish(interpreter.run(std::move(inputs)));
 }
 
 void clean(Model& model) {
@@ -124,24 +115,41 @@ torch::jit::Module read_module(const std::string& path) {
   }
 }
 
-Model import_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples,
+Model record_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples) {
+  const EvaluationMode evaluation(module);
+  const auto arguments = check_arguments(module, examples.size());
+  Recorder recorder(module);
+  Interpreter interpreter(recorder, module);
+  Symbols inputs;
+  for (size_t i = 0; i < examples.size(); i++) {
+    inputs.push_back(recorder.add_input(arguments[i + 1].name(), examples[i].detach().clone()));
+  }
+  return recorder.finish(interpreter.run(std::move(inputs)));
+}
+
+Model finish_import(Model model, const torch::jit::Module& module,
+                    const std::vector<at::Tensor>& examples, const Original& original,
                     const ImportOptions& options) {
   const EvaluationMode evaluation(module);
-  Model model = record(module, examples);
   model.example_inputs = examples;
   model.source = "TorchScript module";
   model.skeleton = std::make_shared<torch::jit::Module>(module);
   write_as_linear(model.graph);
   fuse_channel_shuffles(model.graph);
   clean(model);
-  const Original original = [&module](const std::vector<at::Tensor>& inputs) {
-    return run_original(module, inputs);
-  };
   probe_sizes(model, original, options);
   clean(model);
   note_other_methods(model, module);
   model.verify();
   return model;
+}
+
+Model import_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples,
+                    const ImportOptions& options) {
+  const Original original = [&module](const std::vector<at::Tensor>& inputs) {
+    return run_original(module, inputs);
+  };
+  return finish_import(record_module(module, examples), module, examples, original, options);
 }
 
 Model load_model(const std::string& path, const std::vector<at::Tensor>& examples,
@@ -153,13 +161,24 @@ Model load_model(const std::string& path, const std::vector<at::Tensor>& example
   return model;
 }
 
-Model load_model(const std::string& path, const std::vector<InputSpec>& inputs,
-                 const ImportOptions& options) {
+namespace {
+
+std::vector<at::Tensor> drawn(const std::vector<InputSpec>& inputs, uint64_t seed) {
   std::vector<at::Tensor> examples;
   for (const InputSpec& spec : inputs) {
-    examples.push_back(random_input(spec, options.seed + examples.size()));
+    examples.push_back(random_input(spec, seed + examples.size()));
   }
-  return load_model(path, examples, options);
+  return examples;
+}
+
+}  // namespace
+
+Model load_model(const std::string& path, const std::vector<InputSpec>& inputs,
+                 const ImportOptions& options) {
+  Model model = load_model(path, drawn(inputs, options.seed), options);
+  std::vector<InputSpec> wider = inputs;
+  if (!find_ranges(model.graph, wider)) return model;
+  return load_model(path, drawn(wider, options.seed), options);
 }
 
 }  // namespace cpd

@@ -23,6 +23,25 @@ std::string problem_of(const std::exception& error) {
   return first_line(torch_error ? torch_error->what_without_backtrace() : error.what());
 }
 
+bool has_batch(const at::Tensor& first, const at::Tensor& tensor, int64_t dim) {
+  return first.dim() > dim && tensor.dim() > dim && tensor.size(dim) == first.size(dim);
+}
+
+std::vector<at::Tensor> with_batch(const std::vector<at::Tensor>& inputs, int64_t dim,
+                                   int64_t batch) {
+  std::vector<at::Tensor> others;
+  for (const at::Tensor& tensor : inputs) {
+    others.push_back(has_batch(inputs[0], tensor, dim) ? resized(tensor, dim, batch) : tensor);
+  }
+  return others;
+}
+
+int64_t another_batch(int64_t batch) { return batch <= 2 ? batch + 1 : 2; }
+
+bool is_image(const at::Tensor& tensor) {
+  return tensor.dim() == 4 && at::isFloatingType(tensor.scalar_type());
+}
+
 class Prober {
  public:
   Prober(Model& model, const Original& original, const ImportOptions& options)
@@ -83,47 +102,25 @@ class Prober {
     return false;
   }
 
-  bool has_batch(const at::Tensor& tensor) const {
-    const at::Tensor& first = model_.example_inputs[0];
-    const auto dim = static_cast<int64_t>(options_.batch_dim);
-    return first.dim() > dim && tensor.dim() > dim && tensor.size(dim) == first.size(dim);
-  }
-
-  std::vector<at::Tensor> with_batch(const std::vector<at::Tensor>& inputs, int64_t batch) const {
-    std::vector<at::Tensor> others;
-    for (size_t i = 0; i < inputs.size(); i++) {
-      const bool changes = has_batch(model_.example_inputs[i]);
-      others.push_back(changes ? resized(inputs[i], options_.batch_dim, batch) : inputs[i]);
-    }
-    return others;
-  }
-
   void probe_batch() {
-    if (model_.example_inputs.empty() || !has_batch(model_.example_inputs[0])) return;
-    const int64_t batch = model_.example_inputs[0].size(options_.batch_dim);
-    const int64_t other = batch <= 2 ? batch + 1 : 2;
-    model_.free.batch =
-        agrees(with_batch(model_.example_inputs, other), "the batch size " + std::to_string(batch));
+    const auto& inputs = model_.example_inputs;
+    const auto others = with_another_batch(inputs, options_.batch_dim);
+    if (others.empty()) return;
+    const int64_t batch = inputs[0].size(options_.batch_dim);
+    model_.free.batch = agrees(others, "the batch size " + std::to_string(batch));
     if (!model_.free.batch) return;
-    for (size_t i = 0; i < model_.example_inputs.size(); i++) {
-      if (!has_batch(model_.example_inputs[i])) continue;
+    for (size_t i = 0; i < inputs.size(); i++) {
+      if (!has_batch(inputs[0], inputs[i], options_.batch_dim)) continue;
       model_.free.dims[i][static_cast<size_t>(options_.batch_dim)] = true;
     }
   }
 
-  static bool is_image(const at::Tensor& tensor) {
-    return tensor.dim() == 4 && at::isFloatingType(tensor.scalar_type());
-  }
-
   void probe_images() {
     auto inputs = model_.example_inputs;
-    if (std::none_of(inputs.begin(), inputs.end(), is_image)) return;
-    if (model_.free.batch && inputs[0].size(options_.batch_dim) > 2) inputs = with_batch(inputs, 2);
-    for (at::Tensor& tensor : inputs) {
-      if (!is_image(tensor)) continue;
-      tensor = resized(resized(tensor, 2, tensor.size(2) + 32), 3, tensor.size(3) + 64);
-    }
-    if (!agrees(inputs, "the height and width")) return;
+    const bool large = model_.free.batch && inputs[0].size(options_.batch_dim) > 2;
+    if (large) inputs = with_batch(inputs, options_.batch_dim, 2);
+    const auto others = with_another_image_size(inputs);
+    if (others.empty() || !agrees(others, "the height and width")) return;
     for (size_t i = 0; i < inputs.size(); i++) {
       if (!is_image(inputs[i])) continue;
       model_.free.dims[i][2] = model_.free.dims[i][3] = true;
@@ -166,6 +163,21 @@ class Prober {
 };
 
 }  // namespace
+
+std::vector<at::Tensor> with_another_batch(const std::vector<at::Tensor>& inputs, int batch_dim) {
+  if (inputs.empty() || !has_batch(inputs[0], inputs[0], batch_dim)) return {};
+  return with_batch(inputs, batch_dim, another_batch(inputs[0].size(batch_dim)));
+}
+
+std::vector<at::Tensor> with_another_image_size(const std::vector<at::Tensor>& inputs) {
+  if (std::none_of(inputs.begin(), inputs.end(), is_image)) return {};
+  std::vector<at::Tensor> others = inputs;
+  for (at::Tensor& tensor : others) {
+    if (!is_image(tensor)) continue;
+    tensor = resized(resized(tensor, 2, tensor.size(2) + 32), 3, tensor.size(3) + 64);
+  }
+  return others;
+}
 
 double accepted_difference(const std::vector<at::Tensor>& outputs) {
   double accepted = 0;

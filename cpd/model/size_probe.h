@@ -9,6 +9,11 @@ namespace cpd {
 /// Runs the network that a model was made of.
 using Original = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
 
+/// Inputs of another batch size or another height and width, made of slices of the given ones;
+/// empty if there is no such dimension.
+std::vector<at::Tensor> with_another_batch(const std::vector<at::Tensor>& inputs, int batch_dim);
+std::vector<at::Tensor> with_another_image_size(const std::vector<at::Tensor>& inputs);
+
 /// The largest relative difference at which the graph counts as equal to its original.
 double accepted_difference(const std::vector<at::Tensor>& outputs);
 

@@ -1,7 +1,12 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/randperm.h>
 #include <cpd/core/error.h>
+#include <cpd/model/import_internal.h>
 #include <cpd/model/model.h>
+#include <cpd/model/reference.h>
+#include <cpd/model/traced_sizes.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -60,13 +65,14 @@ torch::jit::Module traced(torch::nn::Module& module, const Forward& forward,
   return copy;
 }
 
-class EvaluationMode {
+/// Puts a C++ module in evaluation mode, and back at the end of its life.
+class ModuleMode {
  public:
-  explicit EvaluationMode(torch::nn::Module& module) {
+  explicit ModuleMode(torch::nn::Module& module) {
     module.apply([this](const std::string&, torch::nn::Module& part) { remember(part); });
     module.eval();
   }
-  ~EvaluationMode() {
+  ~ModuleMode() {
     for (auto& [part, training] : modes_) {
       if (training) part->train(true);
     }
@@ -80,11 +86,103 @@ class EvaluationMode {
   std::vector<std::pair<torch::nn::Module*, bool>> modes_;
 };
 
+/// Other values of the same kind: the elements in another order, and with the other sign where the
+/// tensor has both.
+at::Tensor other_values(const at::Tensor& example, uint64_t seed) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  const at::Tensor order =
+      at::randperm(example.numel(), generator, at::TensorOptions(at::kLong)).to(example.device());
+  const at::Tensor other = example.detach().reshape({-1}).index_select(0, order);
+  const bool real = at::isFloatingType(example.scalar_type()) && example.numel() > 0;
+  const bool both = real && other.min().item<double>() < 0 && other.max().item<double>() > 0;
+  return (both ? other.neg() : other).view(example.sizes());
+}
+
+std::vector<at::Tensor> other_values(const std::vector<at::Tensor>& examples, uint64_t seed) {
+  std::vector<at::Tensor> others;
+  for (const auto& example : examples) others.push_back(other_values(example, seed));
+  return others;
+}
+
+/// A C++ module and the call that runs it.
+class Tracer {
+ public:
+  Tracer(torch::nn::Module& module, const Forward& forward, const ImportOptions& options)
+      : module_(module), forward_(forward), options_(options) {}
+
+  Model run(const std::vector<at::Tensor>& inputs) const {
+    const torch::jit::Module scripted = script(inputs);
+    Model recorded = record_module(scripted, inputs);
+    const auto others = other_values(inputs, options_.seed);
+    check_way(recorded.graph, record_module(script(others), others).graph);
+    Model model = finish_import(recorded, scripted, inputs, original(), options_);
+    if (!model.free.note.empty()) {  // numbers of the trace may be sizes
+      follow_sizes(recorded.graph, other_graphs(others));
+      model = finish_import(std::move(recorded), scripted, inputs, original(), options_);
+    }
+    check_outputs(model, others);
+    return model;
+  }
+
+ private:
+  torch::jit::Module script(const std::vector<at::Tensor>& inputs) const {
+    const c10::AutoGradMode with_grad(true);
+    return traced(module_, forward_, inputs);
+  }
+
+  Original original() const {
+    return [this](const std::vector<at::Tensor>& inputs) {
+      const c10::AutoGradMode with_grad(true);
+      std::vector<at::Tensor> outputs = forward_(inputs);
+      for (at::Tensor& output : outputs) output = output.detach();
+      return outputs;
+    };
+  }
+
+  /// Traces on another batch size and another height and width, as far as the module takes them.
+  std::vector<Graph> other_graphs(const std::vector<at::Tensor>& inputs) const {
+    std::vector<Graph> graphs;
+    for (const auto& others :
+         {with_another_batch(inputs, options_.batch_dim), with_another_image_size(inputs)}) {
+      if (others.empty()) continue;
+      try {
+        graphs.push_back(record_module(script(others), others).graph);
+      } catch (const std::exception&) {
+        // The probe of sizes tells why.
+      }
+    }
+    return graphs;
+  }
+
+  static void check_way(const Graph& graph, const Graph& other) {
+    const std::string difference = first_difference(graph, other);
+    if (difference.empty()) return;
+    throw Error("the module takes another way for other values of its inputs: " + difference, {},
+                "control flow and numbers that do not depend on the values of inputs");
+  }
+
+  /// What no trace shows: numbers that the module worked out beside LibTorch.
+  void check_outputs(const Model& model, const std::vector<at::Tensor>& inputs) const {
+    const auto wanted = original()(inputs);
+    const double error = difference(run_graph(model, inputs).outputs, wanted);
+    if (error <= accepted_difference(wanted)) return;
+    throw Error(
+        "the module computes something else for other values of its inputs: relative "
+        "difference " +
+            std::to_string(error),
+        {}, "a forward pass that is the same for all values of inputs");
+  }
+
+  torch::nn::Module& module_;
+  const Forward& forward_;
+  const ImportOptions& options_;
+};
+
 }  // namespace
 
 Model trace_model(torch::nn::Module& module, const Forward& forward,
                   const std::vector<at::Tensor>& example_inputs, const ImportOptions& options) {
-  const EvaluationMode evaluation(module);
+  const ModuleMode evaluation(module);
   std::vector<at::Tensor> inputs = example_inputs;
   const auto ones = std::all_of(inputs.begin(), inputs.end(), [&](const at::Tensor& input) {
     return input.dim() > options.batch_dim && input.size(options.batch_dim) == 1;
@@ -92,12 +190,7 @@ Model trace_model(torch::nn::Module& module, const Forward& forward,
   if (ones) {
     for (auto& input : inputs) input = at::cat({input, input}, options.batch_dim);
   }
-  torch::jit::Module scripted;
-  {
-    c10::AutoGradMode with_grad(true);
-    scripted = traced(module, forward, inputs);
-  }
-  Model model = import_module(scripted, inputs, options);
+  Model model = Tracer(module, forward, options).run(inputs);
   model.source = "C++ module";
   return model;
 }
