@@ -3,6 +3,8 @@
 #include <cpd/data/data_options.h>
 #include <cpd/data/idx.h>
 #include <cpd/data/image_folder.h>
+#include <cpd/data/scenes.h>
+#include <cpd/data/segmentation_folder.h>
 #include <cpd/data/tensor_file.h>
 
 #include <charconv>
@@ -14,6 +16,7 @@ namespace cpd {
 namespace {
 
 constexpr const char* kFashionMnist = "fashion-mnist";
+constexpr const char* kFashionScenes = "fashion-scenes";
 
 template <typename Number>
 Number number_of(const std::string& name, const std::string& text) {
@@ -55,7 +58,9 @@ struct Option {
 
 const std::vector<Option>& options_table() {
   static const std::vector<Option> table = {
-      {{"data", "DIR|fashion-mnist|FILE.pt", "images: DIR/CLASS/*.jpg or MNIST's files or tensors"},
+      {{"data", "DIR|fashion-mnist|fashion-scenes|FILE.pt",
+        "images: DIR/CLASS/*.jpg, MNIST's files or tensors; with label maps: DIR/images, "
+        "DIR/labels"},
        [](DataOptions& o, const std::string& v) { o.data = v; }},
       {{"split", "train|test", "which part of the data"},
        [](DataOptions& o, const std::string& v) { o.split = v; }},
@@ -77,15 +82,19 @@ const std::vector<Option>& options_table() {
 
 DatasetPointer open_source(const std::string& data, const std::string& split) {
   if (data.empty()) {
-    throw Error("no images are given", {.path = "--data"}, "a folder, fashion-mnist or a .pt file");
+    throw Error("no images are given", {.path = "--data"},
+                "a folder, fashion-mnist, fashion-scenes or a .pt file");
   }
   if (data == kFashionMnist) return load_fashion_mnist(split);
+  if (data == kFashionScenes) return load_fashion_scenes(split);
   if (!std::filesystem::exists(data)) {
     throw Error("there is no such file or folder", {.path = data},
-                "a folder of images, fashion-mnist or a .pt file");
+                "a folder of images, fashion-mnist, fashion-scenes or a .pt file");
   }
   if (std::filesystem::is_regular_file(data)) return load_tensor_file(data);
-  return is_idx_folder(data) ? load_idx_folder(data, split) : load_image_folder(data, split);
+  if (is_idx_folder(data)) return load_idx_folder(data, split);
+  return is_segmentation_folder(data) ? load_segmentation_folder(data, split)
+                                      : load_image_folder(data, split);
 }
 
 LoaderOptions loader_options(const DataOptions& options, const ImageShape& shape) {
@@ -163,6 +172,10 @@ Normalisation normalisation_of(const DataOptions& options) {
   if (options.data == kFashionMnist) {
     if (normalisation.mean.empty()) normalisation.mean = {0.2860};
     if (normalisation.std.empty()) normalisation.std = {0.3530};
+  }
+  if (options.data == kFashionScenes) {
+    if (normalisation.mean.empty()) normalisation.mean = {0.40};
+    if (normalisation.std.empty()) normalisation.std = {0.18};
   }
   return normalisation;
 }

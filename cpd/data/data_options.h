@@ -10,10 +10,10 @@ namespace cpd {
 
 /// Which images a command works on; the same options for every command.
 struct DataOptions {
-  std::string data;            ///< a folder, a `.pt` file, or `fashion-mnist`; empty: none
-  std::string split;           ///< `train` or `test`; empty: what the command works on
-  std::vector<double> mean{};  ///< of pixels in 0-1; empty: that of Fashion-MNIST, or 0
-  std::vector<double> std{};   ///< the same; empty: that of Fashion-MNIST, or 1
+  std::string data;   ///< a folder, a `.pt` file, `fashion-mnist` or `fashion-scenes`; empty: none
+  std::string split;  ///< `train` or `test`; empty: what the command works on
+  std::vector<double> mean{};  ///< of pixels in 0-1; empty: that of such data, or 0
+  std::vector<double> std{};   ///< the same; empty: that of such data, or 1
   int64_t images = 0;          ///< how many, drawn at random; 0 = all
   int64_t batch = 64;
   std::string augment;                 ///< of training images: `crop4,flip`

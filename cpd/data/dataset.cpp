@@ -94,6 +94,7 @@ class Subset : public Dataset {
     const int64_t old = dataset_->label(indices_[static_cast<size_t>(index)]);
     return relabelled_.empty() ? old : relabelled_[static_cast<size_t>(old)];
   }
+  bool has_label_maps() const override { return dataset_->has_label_maps(); }
   const std::vector<std::string>& classes() const override { return classes_; }
   const std::string& source() const override { return dataset_->source(); }
 
@@ -170,6 +171,10 @@ std::vector<int64_t> find_classes(const Dataset& dataset, const std::vector<std:
 
 DatasetPointer subset_of_classes(DatasetPointer dataset, const std::vector<int64_t>& classes,
                                  bool relabel) {
+  if (dataset->has_label_maps()) {
+    throw Error("images with label maps cannot be chosen by class", {.path = dataset->source()},
+                "images of one class each");
+  }
   std::vector<int64_t> relabelled(dataset->classes().size(), -1);
   std::vector<std::string> names;
   for (const int64_t number : classes) {

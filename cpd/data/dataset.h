@@ -10,11 +10,17 @@
 
 namespace cpd {
 
-/// One image (channels, height, width) with its class. Pixels are uint8 in 0-255 or floating point.
+/// One image (channels, height, width) with its class, or with the class of each pixel. Pixels are
+/// uint8 in 0-255 or floating point.
 struct Sample {
   at::Tensor image;
   int64_t label = 0;
+  /// Of segmentation data: (height, width) uint8, `kIgnoredPixel` where there is no class.
+  at::Tensor label_map{};
 };
+
+/// The number in a label map that stands for no class.
+constexpr int64_t kIgnoredPixel = 255;
 
 /// Labelled images. Safe to read from several threads.
 class Dataset {
@@ -24,8 +30,10 @@ class Dataset {
   virtual int64_t size() const = 0;
   /// Reads one image; throws cpd::Error that names the file if it cannot be read.
   virtual Sample at(int64_t index) const = 0;
-  /// The class of an image, without reading it.
+  /// The class of an image, without reading it; 0 of segmentation data.
   virtual int64_t label(int64_t index) const = 0;
+  /// True if samples have a label map in place of a class.
+  virtual bool has_label_maps() const { return false; }
   /// Names by class number.
   virtual const std::vector<std::string>& classes() const = 0;
   /// Where the images come from, for messages.
@@ -50,7 +58,8 @@ std::pair<DatasetPointer, DatasetPointer> split_off(DatasetPointer dataset, int6
 /// Class numbers for names or numbers of classes, ascending. Throws cpd::Error for an unknown one.
 std::vector<int64_t> find_classes(const Dataset& dataset, const std::vector<std::string>& wanted);
 /// The images of some classes. With `relabel` they are numbered 0, 1, ... in the order given,
-/// otherwise they keep their numbers.
+/// otherwise they keep their numbers. Throws cpd::Error for segmentation data, whose images are of
+/// many classes.
 DatasetPointer subset_of_classes(DatasetPointer dataset, const std::vector<int64_t>& classes,
                                  bool relabel);
 

@@ -1,36 +1,13 @@
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
+#include <cpd/data/folders_internal.h>
 #include <cpd/data/image.h>
 #include <cpd/data/image_folder.h>
-
-#include <algorithm>
-#include <cctype>
-#include <filesystem>
 
 namespace cpd {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_image(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
-}
-
-/// Entries of a folder that are no hidden ones, in alphabetical order.
-std::vector<fs::path> entries(const fs::path& folder) {
-  std::error_code error;
-  std::vector<fs::path> found;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.path().filename().string().starts_with(".")) found.push_back(entry.path());
-  }
-  if (error)
-    throw Error("cannot be read: " + error.message(), {.path = folder.string()}, "a folder");
-  std::sort(found.begin(), found.end());
-  return found;
-}
 
 class ImageFolder : public Dataset {
  public:
@@ -74,27 +51,13 @@ class ImageFolder : public Dataset {
   std::vector<std::string> classes_;
 };
 
-/// The folder that holds the classes of a split.
-fs::path folder_of(const fs::path& folder, const std::string& split) {
-  const bool has_train = fs::is_directory(folder / "train");
-  const bool has_test = fs::is_directory(folder / "test");
-  const bool has_val = fs::is_directory(folder / "val");
-  if (!has_train && !has_test && !has_val) return folder;
-  if (split == "test" && !has_test && has_val) return folder / "val";
-  if (!fs::is_directory(folder / split)) {
-    throw Error("there is no folder '" + split + "'", {.path = folder.string()},
-                "train, and test or val");
-  }
-  return folder / split;
-}
-
 }  // namespace
 
 DatasetPointer load_image_folder(const std::string& folder, const std::string& split) {
   if (!fs::is_directory(folder)) {
     throw Error("is no folder", {.path = folder}, "a folder of JPEG or PNG images for each class");
   }
-  return std::make_shared<ImageFolder>(folder_of(folder, split));
+  return std::make_shared<ImageFolder>(split_folder(folder, split));
 }
 
 }  // namespace cpd

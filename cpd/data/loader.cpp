@@ -2,6 +2,7 @@
 #include <ATen/ops/empty.h>
 #include <cpd/core/error.h>
 #include <cpd/core/random.h>
+#include <cpd/data/label_map.h>
 #include <cpd/data/loader.h>
 
 #include <condition_variable>
@@ -42,22 +43,36 @@ class BatchPlan {
     const ImageShape& shape = options_.shape;
     const int64_t first = batch * options_.batch;
     const int64_t count = std::min(options_.batch, dataset_->size() - first);
+    const int64_t labels = dataset_->has_label_maps() ? shape.height * shape.width : 1;
     Batch made{at::empty({count, shape.channels, shape.height, shape.width}),
-               at::empty({count}, at::kLong)};
+               dataset_->has_label_maps() ? at::empty({count, shape.height, shape.width}, at::kLong)
+                                          : at::empty({count}, at::kLong)};
     auto* pixels = made.images.mutable_data_ptr<float>();
-    auto* labels = made.labels.mutable_data_ptr<int64_t>();
+    auto* classes = made.labels.mutable_data_ptr<int64_t>();
     const int64_t numel = shape.channels * shape.height * shape.width;
     for (int64_t i = 0; i < count; ++i) {
-      const int64_t index = order[static_cast<size_t>(first + i)];
-      const Sample sample = dataset_->at(index);
-      write_normalised(fitted(sample.image, shape), options_.normalisation, options_.augmentation,
-                       mix(options_.seed, 2, epoch, index), pixels + i * numel);
-      labels[i] = sample.label;
+      made.samples.push_back(order[static_cast<size_t>(first + i)]);
+      write(made.samples.back(), epoch, pixels + i * numel, classes + i * labels);
     }
     return made;
   }
 
  private:
+  /// One image and its class or classes.
+  void write(int64_t index, int64_t epoch, float* pixels, int64_t* classes) const {
+    const ImageShape& shape = options_.shape;
+    const Sample sample = dataset_->at(index);
+    const uint64_t seed = mix(options_.seed, 2, epoch, index);
+    write_normalised(fitted(sample.image, shape), options_.normalisation, options_.augmentation,
+                     seed, pixels);
+    if (dataset_->has_label_maps()) {
+      write_label_map(fitted_label_map(sample.label_map, shape), options_.augmentation, seed,
+                      classes);
+    } else {
+      *classes = sample.label;
+    }
+  }
+
   DatasetPointer dataset_;
   LoaderOptions options_;
 };

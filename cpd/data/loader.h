@@ -5,13 +5,16 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace cpd {
 
-/// Images as a model takes them, (N, C, H, W) float, and their classes, (N) int64.
+/// Images as a model takes them, (N, C, H, W) float, and their classes: (N) int64, or (N, H, W)
+/// int64 of segmentation data, `kIgnoredPixel` where there is no class.
 struct Batch {
   at::Tensor images;
   at::Tensor labels;
+  std::vector<int64_t> samples{};  ///< places in the data set
 };
 
 /// How images become batches.

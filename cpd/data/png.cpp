@@ -1,6 +1,7 @@
 #include <ATen/ops/empty.h>
 #include <cpd/core/error.h>
 #include <cpd/data/image_formats.h>
+#include <cpd/data/label_map.h>
 #include <png.h>
 
 #include <algorithm>
@@ -45,15 +46,17 @@ class Decoder {
   Decoder& operator=(const Decoder&) = delete;
   ~Decoder() { png_destroy_read_struct(&png_, &info_, nullptr); }
 
-  bool read_header() {
+  /// `numbers`: pixels are class numbers, and so are indices into a palette; not to be scaled.
+  bool read_header(bool numbers) {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, &source_, &read_bytes);
     png_set_user_limits(png_, 100'000, 100'000);
     png_read_info(png_, info_);
-    png_set_scale_16(png_);
-    const int colour = png_get_color_type(png_, info_);
-    if (colour == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png_);
-    if (colour == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png_);
+    if (numbers) {
+      png_set_packing(png_);
+    } else {
+      to_colours();
+    }
     png_set_strip_alpha(png_);
     png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
@@ -67,6 +70,7 @@ class Decoder {
     return true;
   }
 
+  int bits() const { return png_get_bit_depth(png_, info_); }
   int64_t height() const { return png_get_image_height(png_, info_); }
   int64_t width() const { return png_get_image_width(png_, info_); }
   int64_t channels() const { return png_get_channels(png_, info_); }
@@ -74,6 +78,13 @@ class Decoder {
   std::string message() const { return source_.message; }
 
  private:
+  void to_colours() {
+    png_set_scale_16(png_);
+    const int colour = png_get_color_type(png_, info_);
+    if (colour == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png_);
+    if (colour == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png_);
+  }
+
   Source source_;
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
@@ -83,11 +94,8 @@ class Decoder {
   throw Error("the PNG image is damaged: " + reason, {.path = name}, "a whole PNG file");
 }
 
-}  // namespace
-
-at::Tensor decode_png(std::string_view bytes, const std::string& name) {
-  Decoder decoder(bytes);
-  if (!decoder.read_header()) throw_damaged(name, decoder.message());
+/// Everything after the header, as planes.
+at::Tensor read_pixels(Decoder& decoder, const std::string& name) {
   if (decoder.height() * decoder.width() > kMostPixels) throw_damaged(name, "it is too large");
   const int64_t channels = decoder.channels();
   if (decoder.row_bytes() != static_cast<size_t>(decoder.width() * channels)) {
@@ -99,6 +107,28 @@ at::Tensor decode_png(std::string_view bytes, const std::string& name) {
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = start + i * decoder.row_bytes();
   if (!decoder.read_rows(rows.data())) throw_damaged(name, decoder.message());
   return planes(image);
+}
+
+}  // namespace
+
+at::Tensor decode_png(std::string_view bytes, const std::string& name) {
+  Decoder decoder(bytes);
+  if (!decoder.read_header(/*numbers=*/false)) throw_damaged(name, decoder.message());
+  return read_pixels(decoder, name);
+}
+
+at::Tensor decode_label_map(std::string_view bytes, const std::string& name) {
+  constexpr const char* kExpected = "a PNG image, grey or with a palette, of up to 8 bits";
+  if (!bytes.starts_with("\x89PNG"))
+    throw Error("the label map is no PNG", {.path = name}, kExpected);
+  Decoder decoder(bytes);
+  if (!decoder.read_header(/*numbers=*/true)) throw_damaged(name, decoder.message());
+  if (decoder.channels() != 1 || decoder.bits() > 8) {
+    throw Error("the label map has " + std::to_string(decoder.channels()) + " channels of " +
+                    std::to_string(decoder.bits()) + " bits",
+                {.path = name}, kExpected);
+  }
+  return read_pixels(decoder, name).squeeze(0);
 }
 
 }  // namespace cpd

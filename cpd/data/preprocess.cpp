@@ -32,30 +32,6 @@ at::Tensor resized(const at::Tensor& image, int64_t height, int64_t width) {
   return at::_upsample_bilinear2d_aa(batch, {height, width}, false).squeeze(0);
 }
 
-/// Where a window of `size` stands in the middle of `length`.
-int64_t centred(int64_t length, int64_t size) {
-  return std::lround(static_cast<double>(length - size) / 2.0);
-}
-
-/// How an image is shifted and mirrored.
-struct Shift {
-  int64_t rows = 0;
-  int64_t columns = 0;
-  bool mirrored = false;
-};
-
-Shift drawn_shift(const Augmentation& augmentation, uint64_t seed) {
-  Shift shift;
-  Random random(seed);
-  if (augmentation.crop > 0) {
-    const int64_t positions = 2 * augmentation.crop + 1;
-    shift.rows = random.below(positions) - augmentation.crop;
-    shift.columns = random.below(positions) - augmentation.crop;
-  }
-  if (augmentation.flip) shift.mirrored = random.below(2) == 1;
-  return shift;
-}
-
 /// One row: `from` holds the row of the image or is null for padding.
 template <typename Pixel>
 void write_row(const Pixel* from, int64_t width, const Shift& shift, float scale, float offset,
@@ -108,17 +84,24 @@ at::Tensor to_channels(const at::Tensor& image, int64_t channels) {
               std::to_string(channels) + " as the model takes, or 1 and 3");
 }
 
+int64_t centred(int64_t length, int64_t size) {
+  return std::lround(static_cast<double>(length - size) / 2.0);
+}
+
+std::pair<int64_t, int64_t> fitted_size(int64_t height, int64_t width, const ImageShape& shape) {
+  const int64_t low = enlarged(shape.height);
+  const int64_t broad = enlarged(shape.width);
+  // The side that is shorter in comparison decides; the other one follows, rounded down.
+  if (height * broad <= width * low) return {low, std::max(shape.width, low * width / height)};
+  return {std::max(shape.height, broad * height / width), broad};
+}
+
 at::Tensor fitted(const at::Tensor& image, const ImageShape& shape) {
   const at::Tensor coloured = to_channels(image, shape.channels);
   const int64_t height = coloured.size(1);
   const int64_t width = coloured.size(2);
   if (height == shape.height && width == shape.width) return coloured.contiguous();
-  const int64_t low = enlarged(shape.height);
-  const int64_t broad = enlarged(shape.width);
-  // The side that is shorter in comparison decides; the other one follows, rounded down.
-  const bool by_height = height * broad <= width * low;
-  const int64_t new_height = by_height ? low : std::max(shape.height, broad * height / width);
-  const int64_t new_width = by_height ? std::max(shape.width, low * width / height) : broad;
+  const auto [new_height, new_width] = fitted_size(height, width, shape);
   return resized(coloured.contiguous(), new_height, new_width)
       .narrow(1, centred(new_height, shape.height), shape.height)
       .narrow(2, centred(new_width, shape.width), shape.width)
@@ -162,6 +145,18 @@ std::string to_text(const Augmentation& augmentation) {
   std::string text = augmentation.crop > 0 ? "crop" + std::to_string(augmentation.crop) : "";
   if (augmentation.flip) text += text.empty() ? "flip" : ",flip";
   return text;
+}
+
+Shift drawn_shift(const Augmentation& augmentation, uint64_t seed) {
+  Shift shift;
+  Random random(seed);
+  if (augmentation.crop > 0) {
+    const int64_t positions = 2 * augmentation.crop + 1;
+    shift.rows = random.below(positions) - augmentation.crop;
+    shift.columns = random.below(positions) - augmentation.crop;
+  }
+  if (augmentation.flip) shift.mirrored = random.below(2) == 1;
+  return shift;
 }
 
 void write_normalised(const at::Tensor& image, const Normalisation& normalisation,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cpd {
@@ -46,6 +47,20 @@ struct Augmentation {
 /// Reads `crop4,flip`, or nothing from an empty text; throws cpd::Error.
 Augmentation parse_augmentation(const std::string& text);
 std::string to_text(const Augmentation& augmentation);
+
+/// How an image is moved and mirrored: what `Augmentation` draws from a seed.
+struct Shift {
+  int64_t rows = 0;
+  int64_t columns = 0;
+  bool mirrored = false;
+};
+Shift drawn_shift(const Augmentation& augmentation, uint64_t seed);
+
+/// The size that an image has before the middle is cut out of it, where it does not fit the model:
+/// (height, width).
+std::pair<int64_t, int64_t> fitted_size(int64_t height, int64_t width, const ImageShape& shape);
+/// Where a window of `size` stands in the middle of `length`.
+int64_t centred(int64_t length, int64_t size);
 
 /// Writes an augmented and normalised image to `out` (C*H*W floats). uint8 pixels become 0-1 first,
 /// floating point ones are taken as they are. The same numbers for the same seed.

@@ -2,6 +2,7 @@
 #include <ATen/core/ivalue.h>
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
+#include <cpd/data/label_map.h>
 #include <cpd/data/tensor_file.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -84,8 +85,9 @@ DatasetPointer load_tensor_file(const std::string& path) {
   }
   at::Tensor pixels = images.toTensor().detach();
   if (pixels.dim() == 3) pixels = pixels.unsqueeze(1);
-  return tensor_dataset(pixels, labels.toTensor(), path,
-                        names_of(entry(*value, "classes", 2), path));
+  const at::Tensor classes = labels.toTensor();
+  const auto open = classes.dim() == 3 ? label_map_dataset : tensor_dataset;
+  return open(pixels, classes, path, names_of(entry(*value, "classes", 2), path));
 }
 
 }  // namespace cpd
