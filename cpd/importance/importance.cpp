@@ -1,6 +1,8 @@
 #include <cpd/core/error.h>
+#include <cpd/importance/curvature.h>
 #include <cpd/importance/importance.h>
 #include <cpd/importance/statistics.h>
+#include <cpd/importance/weight_derivatives.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +20,14 @@ std::vector<Importance> importances() {
           {"bn_scale", score_bn_scale},
           {"taylor", score_taylor, Needs::kStatistics},
           {"fisher", score_fisher, Needs::kStatistics},
-          {"hessian", score_fisher, Needs::kStatistics},
+          {"gauss_newton", score_fisher, Needs::kDrawnLabels},
+          {"hessian", score_kfac, Needs::kLayers},
+          {"kfac", score_kfac, Needs::kLayers},
+          {"obs", score_obs, Needs::kLayers},
+          {"obd", score_obd, Needs::kLayers},
+          {"flap", score_flap, Needs::kStatistics},
+          {"gradient", score_gradient, Needs::kGradients},
+          {"hessian_trace", score_hessian_trace, Needs::kHessianTrace},
           {"activation", score_activation, Needs::kStatistics},
           {"variance", score_variance, Needs::kStatistics},
           {"apoz", score_apoz, Needs::kStatistics}};
@@ -31,6 +40,11 @@ Importance find_importance(const std::string& name) {
     known += (known.empty() ? "" : ", ") + importance.name;
   }
   throw Error("there is no importance '" + name + "'", {"", "", "importance"}, known);
+}
+
+Importance while_training(const Importance& importance) {
+  if (importance.name != "hessian") return importance;
+  return {"hessian", score_fisher, Needs::kStatistics};
 }
 
 void check_scores(const ChannelGroup& unit, const Scores& scores) {

@@ -24,8 +24,12 @@ struct ScoreContext {
 
 /// What must be there before a score can be computed.
 enum class Needs {
-  kWeights,    ///< the network alone
-  kStatistics  ///< data that was run through it
+  kWeights,      ///< the network alone
+  kStatistics,   ///< data that was run through it
+  kDrawnLabels,  ///< the same, with labels drawn from the network's own output
+  kLayers,       ///< the same, and what layers read and give
+  kGradients,    ///< the gradient of the loss by the weights
+  kHessianTrace  ///< the diagonal of the loss's second derivative by the weights
 };
 
 using ScoreFunction = std::function<Scores(const ChannelGroup&, const ScoreContext&)>;
@@ -59,11 +63,15 @@ Scores score_fpgm(const ChannelGroup& unit, const ScoreContext& context);
 Scores score_bn_scale(const ChannelGroup& unit, const ScoreContext& context);
 
 /// The scores that a configuration can name: random, l1, l2, fpgm, bn_scale, and those of
-/// <cpd/importance/statistics.h>: taylor, fisher, hessian (which is the Fisher gate), activation,
-/// variance, apoz.
+/// <cpd/importance/statistics.h>: taylor, fisher, gauss_newton, activation, variance, apoz, flap,
+/// and of <cpd/importance/curvature.h>: obs, obd, kfac, and hessian, which is kfac.
 std::vector<Importance> importances();
 /// Throws cpd::Error with the known names.
 Importance find_importance(const std::string& name);
+
+/// What a score is while training goes on: `hessian` is the Fisher gate then, since nothing is
+/// refitted and weights move on; all others are what they are.
+Importance while_training(const Importance& importance);
 
 /// Throws cpd::Error naming the unit unless there is one finite score for each of its channels.
 void check_scores(const ChannelGroup& unit, const Scores& scores);
@@ -74,5 +82,7 @@ Scores normalised(Scores scores);
 /// The slices of a member as a matrix: one row for each position of its label array, one column for
 /// each element that shares the position. Double precision.
 at::Tensor position_rows(const Model& model, const Combing& combing, const Member& member);
+/// The same of a tensor that has the shape of the member's parameter.
+at::Tensor position_rows(const at::Tensor& tensor, const Combing& combing, const Member& member);
 
 }  // namespace cpd

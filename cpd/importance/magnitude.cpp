@@ -88,8 +88,11 @@ std::set<ValueId> batch_norm_scales(const Graph& graph) {
 }  // namespace
 
 at::Tensor position_rows(const Model& model, const Combing& combing, const Member& member) {
+  return position_rows(model.parameter(member.parameter).tensor.detach(), combing, member);
+}
+
+at::Tensor position_rows(const at::Tensor& tensor, const Combing& combing, const Member& member) {
   const FormArray& array = combing.arrays[static_cast<size_t>(member.array)];
-  const at::Tensor weight = model.parameter(member.parameter).tensor.detach().to(at::kDouble);
   std::vector<int64_t> order;
   int64_t positions = 1;
   for (int pass = 0; pass < 2; ++pass) {
@@ -99,7 +102,7 @@ at::Tensor position_rows(const Model& model, const Combing& combing, const Membe
       if (varies && pass == 0) positions *= array.extents[d];
     }
   }
-  return weight.permute(order).reshape({positions, -1});
+  return tensor.to(at::kDouble).permute(order).reshape({positions, -1});
 }
 
 Scores score_random(const ChannelGroup& unit, const ScoreContext& context) {

@@ -1,17 +1,19 @@
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/isfinite.h>
-#include <ATen/ops/multinomial.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 #include <cpd/core/error.h>
+#include <cpd/core/random.h>
+#include <cpd/importance/calibration.h>
 #include <cpd/importance/gates.h>
+#include <cpd/importance/layer_sums.h>
+#include <cpd/importance/reader_columns.h>
+#include <cpd/importance/sample_loss.h>
 #include <cpd/importance/statistics.h>
+#include <cpd/importance/weight_derivatives.h>
 #include <cpd/model/execution.h>
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace cpd {
 namespace {
@@ -25,18 +27,19 @@ struct Sums {
 
 class Gathering {
  public:
-  Gathering(const Model& model, const Combing& combing, const StatisticsOptions& options)
+  Gathering(const Model& model, const Combing& combing, const StatisticsOptions& options,
+            int64_t samples)
       : model_(model),
         combing_(combing),
         options_(options),
         execution_(model.graph),
         gates_(gates_of(model, combing)),
-        sums_(combing.groups.size()),
-        generator_(at::make_generator<at::CPUGeneratorImpl>(options.seed)) {
+        sums_(combing.groups.size()) {
     for (size_t i = 0; i < gates_.size(); ++i) gates_at_[gates_[i].op].push_back(i);
     for (const auto& gate : gates_) {
       for (const auto& unit : gate.units) begin(unit.group);
     }
+    if (options.layers) begin_layers((options.rows + samples - 1) / std::max<int64_t>(samples, 1));
   }
 
   void add(const CalibrationBatch& batch) {
@@ -47,11 +50,8 @@ class Gathering {
       sums.of_batch = at::zeros({samples_in_batch_, sums.gate.numel()}, at::kDouble);
     }
     const at::AutoGradMode grad(true);
-    const at::Tensor loss = loss_of(run(batch.inputs, true), batch.labels);
-    if (!at::isfinite(loss.detach()).all().item<bool>()) {
-      throw Error("the loss on the calibration data is not finite", {},
-                  "weights and data without NaN or infinity");
-    }
+    const at::Tensor loss =
+        sample_loss(run(batch.inputs, true), batch.labels, samples_in_batch_, samples_, options_);
     if (loss.requires_grad()) loss.backward();
     for (auto& sums : sums_) {
       if (!sums.gate.defined()) continue;
@@ -65,6 +65,7 @@ class Gathering {
   Statistics result() const {
     Statistics statistics;
     statistics.samples = samples_;
+    for (const auto& [op, sums] : layers_) statistics.layers[op] = sums.result(samples_);
     for (size_t g = 0; g < sums_.size(); ++g) {
       const Sums& sums = sums_[g];
       if (!sums.gate.defined()) continue;
@@ -90,6 +91,22 @@ class Gathering {
     for (auto* tensor : {&sums.gate, &sums.gate_abs, &sums.gate_square, &sums.values, &sums.squares,
                          &sums.zeros, &sums.count}) {
       *tensor = at::zeros({size}, at::kDouble);
+    }
+  }
+
+  /// Layers whose weights read some unit.
+  void begin_layers(int64_t per_sample) {
+    std::set<ValueId> readers;
+    for (const auto& group : combing_.groups) {
+      for (const auto& member : group.members) {
+        if (member.role == Role::kReader) readers.insert(member.parameter);
+      }
+    }
+    for (size_t i = 0; i < model_.graph.ops.size(); ++i) {
+      const auto op = static_cast<OpId>(i);
+      const auto layer = LayerRows::of(model_.graph, op);
+      if (!layer || readers.count(layer->weight()) == 0) continue;
+      layers_.emplace(op, LayerSums(*layer, per_sample, mix(options_.seed, i)));
     }
   }
 
@@ -126,6 +143,7 @@ class Gathering {
         }
       }
       execution_.run_op(op, values);
+      if (gated) add_layer(op, values);
       for (auto it = plain.rbegin(); it != plain.rend(); ++it) {
         values[static_cast<size_t>(it->first)] = it->second;
       }
@@ -135,6 +153,15 @@ class Gathering {
     std::vector<at::Tensor> outputs;
     for (ValueId id : graph.output_values()) outputs.push_back(values[static_cast<size_t>(id)]);
     return outputs;
+  }
+
+  void add_layer(OpId op, const Tensors& values) {
+    const auto found = layers_.find(op);
+    if (found == layers_.end()) return;
+    const auto value = [&](ValueId id) { return values[static_cast<size_t>(id)]; };
+    const LayerRows& layer = found->second.layer();
+    found->second.add(value(layer.input()).detach(), value(layer.output()), samples_in_batch_,
+                      samples_);
   }
 
   at::Tensor read_through(size_t gate, const at::Tensor& value) {
@@ -235,27 +262,6 @@ class Gathering {
                 {op.kind, op.where.text(), ""}, "another importance");
   }
 
-  at::Tensor loss_of(const std::vector<at::Tensor>& outputs, const at::Tensor& given) {
-    if (options_.loss) return options_.loss(outputs, given);
-    const at::Tensor& logits = outputs.front();
-    if (logits.dim() != 2) {
-      throw Error("the network's first output has " + std::to_string(logits.dim()) + " dimensions",
-                  {}, "one row of class scores for each sample, or a loss of one's own");
-    }
-    at::Tensor labels = given;
-    if (!labels.defined()) {
-      const at::Tensor odds = logits.detach().to(at::kDouble).softmax(1);
-      labels = at::multinomial(odds, 1, false, generator_).squeeze(1);
-    }
-    const int64_t classes = logits.size(1);
-    if (labels.numel() != samples_in_batch_ || labels.min().item<int64_t>() < 0 ||
-        labels.max().item<int64_t>() >= classes) {
-      throw Error("the labels of the calibration data do not fit the network", {},
-                  "one of 0 to " + std::to_string(classes - 1) + " for each sample");
-    }
-    return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
-  }
-
   const Model& model_;
   const Combing& combing_;
   const StatisticsOptions& options_;
@@ -265,7 +271,7 @@ class Gathering {
   std::vector<int64_t> batch_dims_;           ///< by gate
   std::vector<std::vector<int64_t>> shapes_;  ///< by gate, of the last run without gradients
   std::vector<Sums> sums_;                    ///< by group
-  at::Generator generator_;
+  std::map<OpId, LayerSums> layers_;
   int64_t samples_in_batch_ = 0;
   int64_t samples_ = 0;
 };
@@ -282,17 +288,23 @@ const UnitStatistics& statistics_of(const ChannelGroup& unit, const ScoreContext
 
 Statistics gather_statistics(const Model& model, const Combing& combing,
                              const CalibrationData& data, const StatisticsOptions& options) {
-  Gathering gathering(model, combing, options);
-  for (const auto& batch : data) {
-    if (batch.inputs.size() != model.graph.inputs.size()) {
-      throw Error("a calibration batch has " + std::to_string(batch.inputs.size()) + " tensors", {},
-                  std::to_string(model.graph.inputs.size()) + ", one for each input");
-    }
-    gathering.add(batch);
-  }
+  check_calibration(model, data);
+  Gathering gathering(model, combing, options, samples_in(model, data));
+  for (const auto& batch : data) gathering.add(batch);
   Statistics statistics = gathering.result();
-  if (statistics.samples == 0) throw Error("there is no calibration data", {}, "some samples");
+  if (options.gradients || options.hessian_probes > 0) {
+    add_weight_derivatives(model, combing, data, options, statistics);
+  }
   return statistics;
+}
+
+StatisticsOptions statistics_for(Needs needs) {
+  StatisticsOptions options;
+  options.layers = needs == Needs::kLayers;
+  options.draw_labels = needs == Needs::kLayers || needs == Needs::kDrawnLabels;
+  options.gradients = needs == Needs::kGradients;
+  options.hessian_probes = needs == Needs::kHessianTrace ? kHessianProbes : 0;
+  return options;
 }
 
 Scores score_taylor(const ChannelGroup& unit, const ScoreContext& context) {
@@ -313,6 +325,26 @@ Scores score_activation(const ChannelGroup& unit, const ScoreContext& context) {
 
 Scores score_variance(const ChannelGroup& unit, const ScoreContext& context) {
   return statistics_of(unit, context).variance;
+}
+
+Scores score_flap(const ChannelGroup& unit, const ScoreContext& context) {
+  Scores scores = statistics_of(unit, context).variance;
+  Scores norms(scores.size(), std::vector<double>(static_cast<size_t>(unit.of), 0.0));
+  for (const auto& reader : reader_columns(context.model, context.combing, unit)) {
+    const at::Tensor weight = context.model.parameter(reader.layer.weight()).tensor.detach();
+    const at::Tensor squares =
+        reader.layer.matrix(weight)[reader.group].to(at::kDouble).square().sum(0).contiguous();
+    for (size_t column = 0; column < reader.channel_of.size(); ++column) {
+      const int64_t channel = reader.channel_of[column];
+      if (channel < 0) continue;
+      norms[static_cast<size_t>(channel / unit.of)][static_cast<size_t>(channel % unit.of)] +=
+          squares.const_data_ptr<double>()[column];
+    }
+  }
+  for (size_t b = 0; b < scores.size(); ++b) {
+    for (size_t i = 0; i < scores[b].size(); ++i) scores[b][i] *= norms[b][i];
+  }
+  return scores;
 }
 
 Scores score_apoz(const ChannelGroup& unit, const ScoreContext& context) {

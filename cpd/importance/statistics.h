@@ -32,16 +32,40 @@ struct UnitStatistics {
   Scores zeros;        ///< fraction of values that are zero
 };
 
+/// What a convolution or linear layer reads, as the rows that it multiplies its weight with, and
+/// how the loss depends on what it gives: the two factors of its curvature (K-FAC; Martens and
+/// Grosse, ICML 2015; Grosse and Martens, ICML 2016).
+struct LayerStatistics {
+  at::Tensor inputs;  ///< mean of x x': (groups, columns, columns); (groups, columns) if wide
+  at::Tensor means;   ///< mean of x: (groups, columns)
+  /// d d' of the gradients of a sample's loss, summed over positions, mean over samples: (groups,
+  /// outputs, outputs); (groups, outputs) if wide.
+  at::Tensor gradients;
+};
+/// Of layers with more columns only the diagonal is kept.
+constexpr int64_t kMostGramColumns = 8192;
+
 struct Statistics {
   int64_t samples = 0;
   std::map<std::string, UnitStatistics> units;  ///< of units that something reads, by name
+  std::map<OpId, LayerStatistics> layers;       ///< of layers that read units, if asked for
+  /// Of the summed loss by each parameter that writes units, if asked for.
+  std::map<ValueId, at::Tensor> gradients;
+  std::map<ValueId, at::Tensor> hessian_diagonals;
 };
 
 struct StatisticsOptions {
   /// Null: cross entropy with the labels, or with labels drawn from the first output.
   CalibrationLoss loss = nullptr;
-  uint64_t seed = 0;  ///< of drawn labels
+  uint64_t seed = 0;         ///< of drawn labels and rows
+  bool draw_labels = false;  ///< even where the data has labels
+  bool layers = false;       ///< gather `Statistics::layers` too
+  int64_t rows = 60000;      ///< of each layer at most, drawn at random
+  bool gradients = false;    ///< gather `Statistics::gradients` too
+  int hessian_probes = 0;    ///< gather `Statistics::hessian_diagonals` from so many products
 };
+/// What a score needs to be gathered.
+StatisticsOptions statistics_for(Needs needs);
 
 /// Runs data through the network in evaluation mode, with one backward pass for each batch. Nothing
 /// of the network changes, no parameter gets a gradient. The result does not depend on how the
@@ -58,8 +82,12 @@ Scores score_taylor(const ChannelGroup& unit, const ScoreContext& context);
 Scores score_fisher(const ChannelGroup& unit, const ScoreContext& context);
 /// Mean size of the values that are read: |mean|.
 Scores score_activation(const ChannelGroup& unit, const ScoreContext& context);
-/// Variance of the values that are read.
+/// Variance of the values that are read. Variance-Based Pruning (Berisha et al., ICCV 2025) where a
+/// compensation by bias or more follows.
 Scores score_variance(const ChannelGroup& unit, const ScoreContext& context);
+/// Variance of the values that are read, times the squared norm of the weights that read them: what
+/// their fluctuation adds to the readers' outputs. An et al., FLAP, AAAI 2024.
+Scores score_flap(const ChannelGroup& unit, const ScoreContext& context);
 /// Fraction of the values that are not zero. Hu et al., Network Trimming, 2016.
 Scores score_apoz(const ChannelGroup& unit, const ScoreContext& context);
 
