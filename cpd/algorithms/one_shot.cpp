@@ -34,14 +34,15 @@ void read_json(const Json& json, const std::string& path, OneShotOptions& option
     read_json(*name, key_path(path, "allocation"), allocation);
     options.allocation = allocation;
   }
-  object.read("budget", options.budget).finish();
+  object.read("budget", options.budget).read("compensation", options.compensation).finish();
 }
 
 void to_json(Json& json, const OneShotOptions& options) {
   json = Json{{"type", "OneShot"},
               {"mutator", options.mutator},
               {"allocation", options.allocation.name},
-              {"budget", options.budget}};
+              {"budget", options.budget},
+              {"compensation", options.compensation}};
 }
 
 OneShot::OneShot(Model model, OneShotOptions options)
@@ -58,14 +59,31 @@ void OneShot::score(const CalibrationData& data) {
     return;
   }
   if (data.empty()) throw Error("importance '" + importance.name + "' needs data", {}, "samples");
+  StatisticsOptions statistics_options = statistics_for(importance.needs);
+  statistics_options.loss = options_.loss;
+  statistics_options.seed = mutator().options().seed;
   const Statistics statistics =
-      gather_statistics(mutator().dense(), mutator().combing(), data,
-                        {.loss = options_.loss, .seed = mutator().options().seed});
+      gather_statistics(mutator().dense(), mutator().combing(), data, statistics_options);
   mutator().score(&statistics);
+}
+
+void OneShot::compensate(const CalibrationData& data, Report& report) {
+  const CompensationOptions& options = options_.compensation;
+  if (options.type == CompensationType::kNone) return;
+  if (data.empty()) {
+    throw Error(std::string("compensation '") + name_of(options.type) + "' needs data", {},
+                "samples");
+  }
+  const Compensation result =
+      cpd::compensate(mutator().dense(), mutator().combing(), mutator().keep(), data, options,
+                      mutator().options().rules);
+  mutator().set_values(result.values);
+  report.notes.insert(report.notes.end(), result.notes.begin(), result.notes.end());
 }
 
 Report OneShot::run(const CalibrationData& data) {
   mutator().check_prunable();
+  mutator().set_values({});
   Clock clock;
   Report report = begin_report(mutator());
   report.algorithm = type();
@@ -77,6 +95,8 @@ Report OneShot::run(const CalibrationData& data) {
   report.seconds["allocate"] = clock.lap();
   certify(mutator());
   report.seconds["certify"] = clock.lap();
+  compensate(data, report);
+  report.seconds["compensate"] = clock.lap();
 
   finish_report(report, mutator(), options_.budget);
   return report;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/algorithms/algorithm.h>
+#include <cpd/compensation/compensation.h>
 #include <cpd/importance/statistics.h>
 #include <cpd/plan/report.h>
 
@@ -11,10 +12,12 @@ struct OneShotOptions {
   MutatorOptions mutator{};
   Allocator allocation = "global";
   Budget budget{};
+  CompensationOptions compensation{};
   CalibrationLoss loss = nullptr;  ///< null: cross entropy
 };
 
-/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`.
+/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`,
+/// `compensation`.
 void read_json(const Json& json, const std::string& path, OneShotOptions& options);
 void to_json(Json& json, const OneShotOptions& options);
 
@@ -29,13 +32,14 @@ class OneShot : public Algorithm {
   std::string type() const override { return "OneShot"; }
   const OneShotOptions& options() const { return options_; }
 
-  /// Prunes; `data` is for scores that need some. Afterwards the mutator holds the plan and the
-  /// architecture runs with it. Throws cpd::Error if nothing can be pruned, the budget cannot be
-  /// reached, or data is needed and there is none.
+  /// Prunes; `data` is for scores and compensations that need some. Afterwards the mutator holds
+  /// the plan and the architecture runs with it. Throws cpd::Error if nothing can be pruned, the
+  /// budget cannot be reached, or data is needed and there is none.
   Report run(const CalibrationData& data = {});
 
  private:
   void score(const CalibrationData& data);
+  void compensate(const CalibrationData& data, Report& report);
 
   OneShotOptions options_;
 };

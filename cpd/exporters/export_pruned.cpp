@@ -18,18 +18,18 @@ ExportOptions with_plan(const ChannelMutator& mutator, ExportOptions options) {
 
 ExportResult export_torchscript(const ChannelMutator& mutator, const std::string& path,
                                 ExportOptions options) {
-  return export_torchscript(mutator.dense(), certified(mutator), path,
+  return export_torchscript(mutator.valued(), certified(mutator), path,
                             with_plan(mutator, std::move(options)));
 }
 
 ExportResult export_state_dict(const ChannelMutator& mutator, const std::string& path,
                                ExportOptions options) {
-  return export_state_dict(mutator.dense(), certified(mutator), path,
+  return export_state_dict(mutator.valued(), certified(mutator), path,
                            with_plan(mutator, std::move(options)));
 }
 
 std::shared_ptr<CompactModule> export_module(const ChannelMutator& mutator) {
-  return export_module(mutator.dense(), certified(mutator));
+  return export_module(mutator.valued(), certified(mutator));
 }
 
 }  // namespace cpd

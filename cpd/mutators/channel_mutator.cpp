@@ -1,3 +1,4 @@
+#include <cpd/compensation/compensation.h>
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
 #include <cpd/cost/costs_by_width.h>
@@ -54,6 +55,7 @@ ChannelMutator::ChannelMutator(std::shared_ptr<const Model> model, MutatorOption
     : options_(std::move(options)),
       model_(std::move(model)),
       combing_(combing_of(*model_, options_)),
+      valued_(model_),
       dynamic_(model_, combing_, options_.rules, options_.dynamic_ops),
       costs_(std::make_shared<const CostModel>(*model_, *combing_)) {
   options_.unit.verify("unit");
@@ -210,7 +212,25 @@ void ChannelMutator::apply() {
   dynamic_.set_keep(keep);
 }
 
-Plan ChannelMutator::plan() const { return plan_of(*model_, *combing_, keep()); }
+Plan ChannelMutator::plan() const {
+  Plan plan = plan_of(*model_, *combing_, keep());
+  plan.refit = refit_;
+  return plan;
+}
+
+void ChannelMutator::set_values(const std::map<std::string, at::Tensor>& values) {
+  if (values.empty() && refit_.empty()) return;
+  auto valued =
+      values.empty() ? model_ : std::make_shared<const Model>(with_values(*model_, values));
+  DynamicModel next(valued, combing_, options_.rules, options_.dynamic_ops);
+  next.set_keep(keep());
+  next.set_mode(dynamic_.mode());
+  next.train(dynamic_.is_training());
+  dynamic_ = std::move(next);
+  valued_ = std::move(valued);
+  refit_.clear();
+  for (const auto& [name, tensor] : values) refit_.push_back(name);
+}
 
 void ChannelMutator::set_plan(const Plan& plan) {
   const Keep keep = keep_of(plan, *model_, *combing_);
@@ -233,7 +253,7 @@ const std::vector<Scores>& ChannelMutator::scores() {
 }
 
 const std::vector<Scores>& ChannelMutator::score(const Statistics* statistics) {
-  if (options_.importance.needs == Needs::kStatistics && statistics == nullptr) {
+  if (options_.importance.needs != Needs::kWeights && statistics == nullptr) {
     throw Error("importance '" + options_.importance.name + "' needs data", {},
                 "images or other inputs to run through the network");
   }
@@ -245,8 +265,47 @@ const std::vector<Scores>& ChannelMutator::score(const Statistics* statistics) {
     Scores scores = options_.importance.score(unit->group(), context);
     all.back() = options_.normalises() ? normalised(std::move(scores)) : std::move(scores);
   }
+  if (!options_.per.empty()) {
+    const std::vector<double> saved = savings(options_.per);
+    for (size_t i = 0; i < all.size(); ++i) {
+      for (auto& block : all[i]) {
+        for (auto& score : block) score /= saved[i];
+      }
+    }
+  }
   set_scores(std::move(all));
   return *scores_;
+}
+
+/// What one channel of each unit saves at the present widths; 1 where nothing is saved.
+std::vector<double> ChannelMutator::savings(const std::string& cost) {
+  Budget budget;
+  (cost == "params"    ? budget.params
+   : cost == "memory"  ? budget.memory
+   : cost == "latency" ? budget.latency
+                       : budget.macs) = Amount(1);
+  std::vector<size_t> groups;
+  Widths widths;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (!units_[i]->is_mutable()) continue;
+    groups.push_back(i);
+    widths.push_back(units_[i]->activated_channels());
+  }
+  const LatencyTable* latencies = budget.latency ? &latency_table() : nullptr;
+  const auto limits = limits_of(budget, *model_, *combing_, groups, latencies);
+  std::vector<double> result(units_.size(), 1.0);
+  const double now = limits.front().cost(widths);
+  for (size_t u = 0; u < groups.size(); ++u) {
+    const Bounds bounds = units_[groups[u]]->bounds();
+    Widths other = widths;
+    const auto next = bounds.below(widths[u]);
+    other[u] = next ? *next : bounds.above(widths[u]).value_or(widths[u]);
+    if (other[u] == widths[u]) continue;
+    const double saved =
+        (now - limits.front().cost(other)) / static_cast<double>(widths[u] - other[u]);
+    if (saved > 0) result[groups[u]] = saved;
+  }
+  return result;
 }
 
 void ChannelMutator::set_scores(std::vector<Scores> scores) {

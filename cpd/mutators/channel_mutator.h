@@ -8,6 +8,7 @@
 #include <cpd/plan/plan.h>
 
 #include <iosfwd>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,12 @@ class ChannelMutator {
   DynamicModel& model() { return dynamic_; }
   const DynamicModel& model() const { return dynamic_; }
   const Model& dense() const { return *model_; }
+  /// The dense network with the values that `set_values` gave; `dense` if there are none.
+  const Model& valued() const { return *valued_; }
+  /// Gives the network that runs new values for parameters and buffers, by name and in the dense
+  /// shapes, instead of those given before; `dense` keeps its own. The plan lists them as refit.
+  /// They are meant for what is kept now. Throws cpd::Error for an unknown name or another shape.
+  void set_values(const std::map<std::string, at::Tensor>& values);
   const Combing& combing() const { return *combing_; }
 
   const Units& units() const { return units_; }
@@ -100,6 +107,7 @@ class ChannelMutator {
 
  private:
   void make_units();
+  std::vector<double> savings(const std::string& cost);
   void set_widths(const Widths& widths);
   void freeze_by_options();
   UnitOptions options_of(const ChannelGroup& group, std::vector<bool>& used) const;
@@ -109,6 +117,8 @@ class ChannelMutator {
   MutatorOptions options_;
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Combing> combing_;
+  std::shared_ptr<const Model> valued_;
+  std::vector<std::string> refit_;  ///< names of the tensors whose values were set
   DynamicModel dynamic_;
   Units units_;
   std::shared_ptr<const CostModel> costs_;

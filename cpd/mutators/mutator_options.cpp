@@ -2,6 +2,7 @@
 #include <cpd/core/text.h>
 #include <cpd/mutators/mutator_options.h>
 
+#include <algorithm>
 #include <map>
 
 namespace cpd {
@@ -65,6 +66,13 @@ void read_importance(const Json& json, const std::string& path, MutatorOptions& 
   }
 }
 
+void check_per(const std::string& cost, const std::string& path) {
+  const std::vector<std::string> known{"macs", "params", "memory", "latency"};
+  if (cost.empty() || std::find(known.begin(), known.end(), cost) != known.end()) return;
+  throw Error("there is no cost '" + cost + "'" + suggestion(cost, known), {.path = path},
+              joined(known));
+}
+
 }  // namespace
 
 void read_json(const Json& json, const std::string& path, MutatorOptions& options) {
@@ -81,8 +89,9 @@ void read_json(const Json& json, const std::string& path, MutatorOptions& option
   if (const Json* importance = object.take("importance")) {
     read_importance(*importance, key_path(path, "importance"), options);
   }
-  object.read("normalise", options.normalise)
-      .read("freeze", options.freeze)
+  object.read("normalise", options.normalise).read("per", options.per);
+  check_per(options.per, key_path(path, "per"));
+  object.read("freeze", options.freeze)
       .read("only", options.only)
       .read("exact_only", options.exact_only)
       .read("seed", options.seed)
@@ -96,6 +105,7 @@ void to_json(Json& json, const MutatorOptions& options) {
               {"exact_only", options.exact_only},
               {"seed", options.seed}};
   if (options.normalise) json["normalise"] = *options.normalise;
+  if (!options.per.empty()) json["per"] = options.per;
   if (!options.freeze.empty()) json["freeze"] = options.freeze;
   if (!options.only.empty()) json["only"] = options.only;
 }

@@ -21,6 +21,9 @@ struct MutatorOptions {
   /// Divide the scores of a unit by their mean, so that units compare; by default for scores that
   /// look at weights alone.
   std::optional<bool> normalise{};
+  /// Divide the scores of a unit by what one channel of it saves now: `macs`, `params`, `memory` or
+  /// `latency` (Liu et al., Group Fisher Pruning, ICML 2021); empty: leave them.
+  std::string per{};
   UnitOptions unit{};  ///< of all units
   /// What differs for some: a pattern (see `means`) and the difference. Later ones win.
   std::vector<std::pair<std::string, UnitOverride>> units{};
@@ -37,9 +40,9 @@ struct MutatorOptions {
   bool normalises() const { return normalise.value_or(importance.needs == Needs::kWeights); }
 };
 
-/// Keys: `type` (ChannelMutator), `importance`, `normalise`, `unit`, `units`, `freeze`, `only`,
-/// `exact_only`, `seed`; `channel_unit_cfg` is taken for `unit` and `units`, and a `type` in it
-/// such as `L1ChannelUnit` names the importance too.
+/// Keys: `type` (ChannelMutator), `importance`, `normalise`, `per`, `unit`, `units`, `freeze`,
+/// `only`, `exact_only`, `seed`; `channel_unit_cfg` is taken for `unit` and `units`, and a `type`
+/// in it such as `L1ChannelUnit` names the importance too.
 void read_json(const Json& json, const std::string& path, MutatorOptions& options);
 /// What of the options can be written in a configuration.
 void to_json(Json& json, const MutatorOptions& options);

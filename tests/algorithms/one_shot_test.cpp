@@ -1,13 +1,18 @@
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/core/error.h>
+#include <cpd/exporters/export_pruned.h>
 #include <cpd/zoo/network.h>
 #include <cpd/zoo/zoo.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/script.h>
+
+#include <filesystem>
 
 namespace cpd::testing {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 Model resnet() {
@@ -55,10 +60,11 @@ TEST(OneShot, ReadsItsConfiguration) {
   const OneShotOptions options = options_of(
       R"({"type": "OneShot", "mutator": {"type": "ChannelMutator", "importance": "l2",
           "unit": {"choice_mode": "ratio", "divisor": 4}}, "allocation": "greedy",
-          "budget": {"flops": 0.5, "params": "100k"}})");
+          "budget": {"flops": 0.5, "params": "100k"}, "compensation": "recalibrate"})");
   EXPECT_EQ(options.mutator.importance.name, "l2");
   EXPECT_EQ(options.mutator.unit.divisor, 4);
   EXPECT_EQ(options.allocation.name, "greedy");
+  EXPECT_EQ(options.compensation.type, CompensationType::kRecalibrate);
   EXPECT_EQ(options.budget.macs, Amount(0.5));
   EXPECT_EQ(options.budget.params, Amount(1e5));
   const auto error = [&](const std::string& text) -> std::string {
@@ -91,6 +97,49 @@ TEST(OneShot, ScoresWithData) {
     EXPECT_EQ(report.importance, importance);
     EXPECT_LE(2 * report.after.macs, report.before.macs) << importance;
   }
+}
+
+CalibrationData images(int64_t count) { return {{{random_input(input({count, 3, 32, 32}), 4)}}}; }
+
+TEST(OneShot, CompensatesAndExportsWhatItCompensated) {
+  const CompensationOptions refit{.type = CompensationType::kRefit, .positions = 4000};
+  OneShot algorithm(resnet(), {.mutator = {.importance = "l2"},
+                               .allocation = "uniform",
+                               .budget = {.macs = 0.5},
+                               .compensation = refit});
+  try {
+    algorithm.run();
+    FAIL() << "compensated without data";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("compensation 'refit' needs data"));
+  }
+  algorithm.run(images(16));
+  ChannelMutator& mutator = algorithm.mutator();
+  const Plan plan = mutator.plan();
+  EXPECT_THAT(plan.refit, Contains("layer1.0.conv2.weight"));
+
+  const auto path = std::filesystem::path(::testing::TempDir()) / "one_shot_refit.pt";
+  export_torchscript(mutator, path.string(), {.force = true});
+  const auto verification = verify_export(mutator.dense(), mutator.combing(), path.string(), plan);
+  EXPECT_TRUE(verification.ok()) << verification.text();
+  Plan without = plan;
+  without.refit.clear();
+  EXPECT_FALSE(verify_export(mutator.dense(), mutator.combing(), path.string(), without).ok());
+
+  const at::Tensor x = random_input(input({3, 3, 32, 32}), 9);
+  auto file = torch::jit::load(path.string());
+  const at::Tensor expected = file.forward({x}).toTensor();
+  const at::Tensor masked = mutator.model().forward(x);
+  EXPECT_LT((masked - expected).abs().max().item<double>(),
+            1e-5 * expected.abs().max().item<double>());
+  std::filesystem::remove(path);
+
+  // The plan alone gives sliced weights, and says so.
+  ChannelMutator again(resnet());
+  again.set_plan(plan);
+  EXPECT_TRUE(again.plan().refit.empty());
+  mutator.set_values({});
+  EXPECT_TRUE(mutator.plan().refit.empty());
 }
 
 TEST(OneShot, KeepsALatencyOfATable) {

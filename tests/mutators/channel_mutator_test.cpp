@@ -244,6 +244,44 @@ TEST(ChannelMutator, TakesEditedGroups) {
   EXPECT_NE(message_of([&] { with_groups({}, groups, chain_model()); }), "");
 }
 
+TEST(ChannelMutator, ScoresForWhatAChannelSaves) {
+  ChannelMutator plain(chain_model(), {.normalise = false});
+  ChannelMutator macs(chain_model(), {.normalise = false, .per = "macs"});
+  ChannelMutator params(chain_model(), {.normalise = false, .per = "params"});
+  // A channel of the first unit is written from 3 and read into 12 channels by 3x3 kernels, one of
+  // the second is written from 8 by 3x3 kernels and read into 4 channels; 36 positions.
+  for (size_t i = 0; i < 8; ++i) {
+    const double score = plain.scores()[0][0][i];
+    EXPECT_NEAR(macs.scores()[0][0][i], score / (36 * (3 * 9 + 12 * 9)), 1e-12 * score);
+    EXPECT_NEAR(params.scores()[0][0][i], score / (3 * 9 + 1 + 12 * 9), 1e-12 * score);
+  }
+  for (size_t i = 0; i < 12; ++i) {
+    const double score = plain.scores()[1][0][i];
+    EXPECT_NEAR(macs.scores()[1][0][i], score / (36 * (8 * 9 + 4)), 1e-12 * score);
+  }
+  MutatorOptions options;
+  EXPECT_THAT(
+      message_of([&] { read_json(parse_json(R"({"per": "mac"})", "test"), "mutator", options); }),
+      HasSubstr("mutator.per"));
+}
+
+TEST(ChannelMutator, GivesNewValuesToWhatRuns) {
+  ChannelMutator mutator(chain_model());
+  mutator.set_choices({{kFirst, 0.5}});
+  const at::Tensor x = example(chain(), 3);
+  const at::Tensor before = mutator.model().forward(x);
+  const at::Tensor old = mutator.dense().find("c.weight")->tensor;
+  mutator.set_values({{"c.weight", 2 * old.detach()}});
+  EXPECT_LT(error_of(mutator.model().forward(x), 2 * before), 1e-12);
+  EXPECT_THAT(mutator.plan().refit, ElementsAre("c.weight"));
+  EXPECT_TRUE(mutator.dense().find("c.weight")->tensor.equal(old));
+  EXPECT_EQ(mutator.unit(kFirst).activated_channels(), 4);
+  EXPECT_THAT(message_of([&] { mutator.set_values({{"d.weight", old}}); }), HasSubstr("d.weight"));
+  mutator.set_values({});
+  EXPECT_TRUE(mutator.model().forward(x).equal(before));
+  EXPECT_TRUE(mutator.plan().refit.empty());
+}
+
 TEST(ChannelMutator, AsksForDataWhereAScoreNeedsIt) {
   const Importance importance("mine", score_l1, Needs::kStatistics);
   ChannelMutator mutator(chain_model(), {.importance = importance});

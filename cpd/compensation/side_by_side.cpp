@@ -1,0 +1,114 @@
+#include <ATen/core/grad_mode.h>
+#include <cpd/compensation/side_by_side.h>
+#include <cpd/core/progress.h>
+#include <cpd/importance/calibration.h>
+
+#include <memory>
+#include <numeric>
+
+namespace cpd {
+namespace {
+
+/// Below it, differences are those of rounding.
+constexpr double kRounding = 1e-5;
+
+}  // namespace
+
+SideBySide::SideBySide(const Model& model, const Model& changed, const Combing& combing,
+                       const Keep& keep, const Rules& rules, const CalibrationData& data)
+    : changed_(changed),
+      execution_(model.graph),
+      masks_(model.graph, combing),
+      form_(changed, combing, keep, rules) {
+  masks_.set_keep(keep);
+  for (const auto& batch : data) {
+    Tensors& dense = dense_.emplace_back(model.graph.values.size());
+    Tensors& pruned = pruned_.emplace_back(graph().values.size());
+    for (size_t i = 0; i < batch.inputs.size(); ++i) {
+      const auto input = static_cast<size_t>(model.graph.inputs[i]);
+      dense[input] = pruned[input] = batch.inputs[i].detach();
+    }
+    for (const auto& parameter : model.parameters) {
+      if (parameter.value < 0) continue;
+      dense[static_cast<size_t>(parameter.value)] = parameter.tensor.detach();
+    }
+    form_.bind(pruned);
+    samples_.push_back(samples_in(model, batch));
+  }
+}
+
+int64_t SideBySide::samples() const {
+  return std::accumulate(samples_.begin(), samples_.end(), int64_t{0});
+}
+
+void SideBySide::run(const Visitor& visit, const std::string& title) {
+  const at::NoGradGuard no_grad;
+  const auto count = static_cast<OpId>(graph().ops.size());
+  const auto progress = title.empty() ? nullptr : std::make_unique<Progress>(title, count);
+  OpId dense_op = 0;
+  for (OpId op = 0; op < count; ++op) {
+    const OpId twin = compaction().dense_ops[static_cast<size_t>(op)];
+    for (; dense_op < twin; ++dense_op) {
+      run_op(execution_, dense_op, dense_);
+      free_after(execution_, dense_op, dense_);
+    }
+    run_op(execution_, twin, dense_);
+    visit(op);
+    run_op(form_.execution(), op, pruned_);
+    free_after(execution_, twin, dense_);
+    free_after(form_.execution(), op, pruned_);
+    dense_op = twin + 1;
+    if (progress) progress->update(op + 1);
+  }
+}
+
+void SideBySide::run_op(const Execution& execution, OpId op, std::vector<Tensors>& batches) {
+  for (auto& values : batches) execution.run_op(op, values);
+}
+
+void SideBySide::free_after(const Execution& execution, OpId op, std::vector<Tensors>& batches) {
+  for (auto& values : batches) {
+    for (ValueId dead : execution.last_uses(op)) values[static_cast<size_t>(dead)] = at::Tensor();
+  }
+}
+
+bool SideBySide::differs(ValueId value) const {
+  if (masks_.cuts(value)) return true;
+  const at::Tensor &a = pruned(0, value), &b = whole(0, value);
+  if (!a.is_floating_point() || a.numel() == 0) return !a.equal(b);
+  return a.sub(b).abs().max().item<double>() > kRounding * b.abs().max().item<double>();
+}
+
+void SideBySide::set_parameter(ValueId value, const at::Tensor& tensor) {
+  set_[value] = tensor;
+  for (auto& values : pruned_) values[static_cast<size_t>(value)] = tensor;
+}
+
+std::map<std::string, at::Tensor> SideBySide::values_set() const {
+  std::map<std::string, at::Tensor> values;
+  for (const auto& [value, tensor] : set_) {
+    const Parameter& parameter = changed_.parameter(value);
+    const auto how = compaction().gathers.find(value);
+    const bool whole = how == compaction().gathers.end();
+    const at::Tensor full = parameter.tensor.detach();
+    values[parameter.name] = whole ? tensor : scatter(full, tensor, how->second);
+  }
+  return values;
+}
+
+double SideBySide::output_error() const {
+  const at::NoGradGuard no_grad;
+  double difference = 0, size = 0;
+  for (ValueId value : graph().output_values()) {
+    for (size_t b = 0; b < batches(); ++b) {
+      const at::Tensor &expected = whole(b, value), &actual = pruned(b, value);
+      if (!expected.is_floating_point()) continue;
+      const at::Tensor wide = expected.to(at::kDouble);
+      difference += wide.sub(actual.to(at::kDouble)).square().sum().item<double>();
+      size += wide.square().sum().item<double>();
+    }
+  }
+  return size > 0 ? difference / size : 0;
+}
+
+}  // namespace cpd

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cpd/comb/combing.h>
+#include <cpd/dynamic_ops/channel_masks.h>
+#include <cpd/dynamic_ops/compact_form.h>
+#include <cpd/importance/statistics.h>
+#include <cpd/model/execution.h>
+
+#include <functional>
+#include <map>
+#include <vector>
+
+namespace cpd {
+
+/// A dense network and its pruned form, run op by op over all batches at once, in evaluation mode
+/// and without gradients. An op can be looked at, and its tensors set anew, before the pruned
+/// network runs it: one sweep over the graph sees every layer with what the layers before it have
+/// become.
+class SideBySide {
+ public:
+  /// Called before the pruned network runs op `op` of its graph; of the dense network the same op
+  /// has run already, and its operands are still there.
+  using Visitor = std::function<void(OpId op)>;
+
+  /// The dense network is `model`; the pruned one is cut out of `changed`, which may have other
+  /// values in its tensors. What is given must outlive it.
+  SideBySide(const Model& model, const Model& changed, const Combing& combing, const Keep& keep,
+             const Rules& rules, const CalibrationData& data);
+
+  /// Goes through the graph once. `title`: of the progress shown; empty: none.
+  void run(const Visitor& visit, const std::string& title = "");
+
+  const Graph& graph() const { return form_.execution().graph(); }  ///< the pruned network's
+  const Compaction& compaction() const { return form_.compaction(); }
+  size_t batches() const { return dense_.size(); }
+  int64_t samples(size_t batch) const { return samples_[batch]; }
+  int64_t samples() const;
+  const at::Tensor& pruned(size_t batch, ValueId value) const { return at(pruned_[batch], value); }
+  /// A value of the dense network, as it is and cut to what is kept.
+  const at::Tensor& whole(size_t batch, ValueId value) const { return at(dense_[batch], value); }
+  at::Tensor dense(size_t batch, ValueId value) const {
+    return masks_.cut(at(dense_[batch], value), value);
+  }
+  bool is_live(ValueId value) const {
+    return at(pruned_.front(), value).defined() && at(dense_.front(), value).defined();
+  }
+  /// Do the two networks differ in what is kept of a live value, or is something cut from it?
+  bool differs(ValueId value) const;
+
+  /// A parameter or buffer of the pruned network.
+  const at::Tensor& parameter(ValueId value) const { return at(pruned_.front(), value); }
+  void set_parameter(ValueId value, const at::Tensor& tensor);
+  /// All that were set, in the dense network's shapes: what is not kept stays as it was.
+  std::map<std::string, at::Tensor> values_set() const;
+
+  /// Mean squared difference of the outputs, relative to the mean square of the dense ones. After
+  /// `run`.
+  double output_error() const;
+
+ private:
+  static const at::Tensor& at(const Tensors& values, ValueId value) {
+    return values[static_cast<size_t>(value)];
+  }
+  static void run_op(const Execution& execution, OpId op, std::vector<Tensors>& batches);
+  static void free_after(const Execution& execution, OpId op, std::vector<Tensors>& batches);
+
+  const Model& changed_;
+  Execution execution_;
+  ChannelMasks masks_;
+  CompactForm form_;
+  std::vector<Tensors> dense_, pruned_;  ///< by batch
+  std::vector<int64_t> samples_;
+  std::map<ValueId, at::Tensor> set_;
+};
+
+}  // namespace cpd
