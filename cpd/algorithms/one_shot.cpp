@@ -1,7 +1,9 @@
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/reporting.h>
 #include <cpd/core/error.h>
+#include <cpd/importance/calibration.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace cpd {
@@ -21,7 +23,49 @@ class Clock {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+/// Samples and rows with which `annealing` tries widths.
+constexpr int64_t kTrialSamples = 128, kTrialRows = 8000;
+
+void read_allocation(const Json& json, const std::string& path, OneShotOptions& options) {
+  std::string name;
+  if (json.is_string()) {
+    read_json(json, path, name);
+  } else {
+    JsonObject object(json, path);
+    AnnealingOptions& annealing = options.annealing;
+    object.require("type", name)
+        .read("steps", annealing.steps)
+        .read("start", annealing.start)
+        .read("end", annealing.end)
+        .read("seed", annealing.seed)
+        .read("on_data", options.anneals_on_data)
+        .finish();
+    annealing.verify();
+  }
+  options.allocation = name;
+}
+
+Json allocation_json(const OneShotOptions& options) {
+  if (!options.anneals_on_data) return options.allocation.name;
+  return {{"type", options.allocation.name},  {"steps", options.annealing.steps},
+          {"start", options.annealing.start}, {"end", options.annealing.end},
+          {"seed", options.annealing.seed},   {"on_data", true}};
+}
+
 }  // namespace
+
+OneShotOptions one_shot_with_data() {
+  OneShotOptions options;
+  options.mutator.importance = "hessian";
+  options.allocation = "greedy";
+  options.compensation.type = CompensationType::kRefit;
+  return options;
+}
+
+bool needs_data(const OneShotOptions& options) {
+  return options.mutator.importance.needs != Needs::kWeights || options.anneals_on_data ||
+         options.compensation.type != CompensationType::kNone;
+}
 
 void read_json(const Json& json, const std::string& path, OneShotOptions& options) {
   JsonObject object(json, path);
@@ -29,10 +73,8 @@ void read_json(const Json& json, const std::string& path, OneShotOptions& option
   object.read("type", type);
   if (type != "OneShot") throw_wrong_type(json.at("type"), key_path(path, "type"), "OneShot");
   object.read("mutator", options.mutator).read("mutator_cfg", options.mutator);
-  if (const Json* name = object.take("allocation")) {
-    std::string allocation;
-    read_json(*name, key_path(path, "allocation"), allocation);
-    options.allocation = allocation;
+  if (const Json* allocation = object.take("allocation")) {
+    read_allocation(*allocation, key_path(path, "allocation"), options);
   }
   object.read("budget", options.budget).read("compensation", options.compensation).finish();
 }
@@ -40,7 +82,7 @@ void read_json(const Json& json, const std::string& path, OneShotOptions& option
 void to_json(Json& json, const OneShotOptions& options) {
   json = Json{{"type", "OneShot"},
               {"mutator", options.mutator},
-              {"allocation", options.allocation.name},
+              {"allocation", allocation_json(options)},
               {"budget", options.budget},
               {"compensation", options.compensation}};
 }
@@ -67,6 +109,38 @@ void OneShot::score(const CalibrationData& data) {
   mutator().score(&statistics);
 }
 
+void OneShot::allocate(const CalibrationData& data) {
+  if (options_.allocation.name != "annealing") {
+    mutator().allocate(options_.budget, options_.allocation);
+    return;
+  }
+  AnnealingOptions annealing = options_.annealing;
+  if (options_.anneals_on_data) {
+    if (data.empty()) throw Error("annealing on data needs data", {}, "samples");
+    const auto trial = std::make_shared<const CalibrationData>(
+        first_samples(mutator().dense(), data, kTrialSamples));
+    annealing.objective = [this, trial](const Widths& widths) { return error_at(widths, *trial); };
+  }
+  mutator().allocate(options_.budget, {"annealing", [&](const AllocationProblem& problem) {
+                                         return allocate_annealing(problem, annealing);
+                                       }});
+}
+
+/// How far the outputs are off with these widths after compensation.
+double OneShot::error_at(const Widths& widths, const CalibrationData& data) {
+  Choices choices;
+  size_t next = 0;
+  for (const auto* unit : mutator().mutable_units()) choices[unit->name()] = widths[next++];
+  mutator().set_choices(choices);
+  CompensationOptions options = options_.compensation;
+  options.positions = std::min(options.positions, kTrialRows);
+  options.recalibrate = false;
+  options.quiet = true;
+  return cpd::compensate(mutator().dense(), mutator().combing(), mutator().keep(), data, options,
+                         mutator().options().rules)
+      .error_after;
+}
+
 void OneShot::compensate(const CalibrationData& data, Report& report) {
   const CompensationOptions& options = options_.compensation;
   if (options.type == CompensationType::kNone) return;
@@ -91,7 +165,7 @@ Report OneShot::run(const CalibrationData& data) {
 
   score(data);
   report.seconds["score"] = clock.lap();
-  mutator().allocate(options_.budget, options_.allocation);
+  allocate(data);
   report.seconds["allocate"] = clock.lap();
   certify(mutator());
   report.seconds["certify"] = clock.lap();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/algorithms/algorithm.h>
+#include <cpd/allocation/annealing.h>
 #include <cpd/compensation/compensation.h>
 #include <cpd/importance/statistics.h>
 #include <cpd/plan/report.h>
@@ -11,13 +12,23 @@ namespace cpd {
 struct OneShotOptions {
   MutatorOptions mutator{};
   Allocator allocation = "global";
+  AnnealingOptions annealing{};  ///< of the allocation `annealing`
+  /// Let `annealing` try widths on data: made small is what the compensated network's outputs are
+  /// off, not the score lost.
+  bool anneals_on_data = false;
   Budget budget{};
   CompensationOptions compensation{};
   CalibrationLoss loss = nullptr;  ///< null: cross entropy
 };
 
-/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`,
-/// `compensation`.
+/// The best that is known for data at hand (docs/scores.md): what needs no choice of a user's.
+OneShotOptions one_shot_with_data();
+/// Does the score, the allocation or the compensation run data through the network?
+bool needs_data(const OneShotOptions& options);
+
+/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`, `compensation`.
+/// `allocation` is a name, or an object with `type` and, for `annealing`, `steps`, `start`, `end`,
+/// `seed` and `on_data`.
 void read_json(const Json& json, const std::string& path, OneShotOptions& options);
 void to_json(Json& json, const OneShotOptions& options);
 
@@ -39,6 +50,8 @@ class OneShot : public Algorithm {
 
  private:
   void score(const CalibrationData& data);
+  void allocate(const CalibrationData& data);
+  double error_at(const Widths& widths, const CalibrationData& data);
   void compensate(const CalibrationData& data, Report& report);
 
   OneShotOptions options_;

@@ -76,10 +76,12 @@ class Compensating {
     return SideBySide(model_, changed, combing_, keep_, rules_, data_);
   }
 
+  std::string title(const char* step) const { return options_.quiet ? "" : step; }
+
   void fit() {
     SideBySide side = sweep(model_);
     Refit refit(side, options_, result_.notes);
-    side.run([&](OpId op) { refit.visit(op); }, "compensate");
+    side.run([&](OpId op) { refit.visit(op); }, title("compensate"));
     result_.values = side.values_set();
     result_.error_after = side.output_error();
   }
@@ -88,7 +90,7 @@ class Compensating {
     const Model changed = with_values(model_, result_.values);
     SideBySide side = sweep(changed);
     Recalibrate norms(side);
-    side.run([&](OpId op) { norms.visit(op); }, "recalibrate");
+    side.run([&](OpId op) { norms.visit(op); }, title("recalibrate"));
     const double error = side.output_error();
     if (!options_.recalibrate.has_value() && error >= result_.error_after) {
       result_.notes.push_back(

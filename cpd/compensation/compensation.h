@@ -35,6 +35,7 @@ struct CompensationOptions {
   std::optional<bool> recalibrate{};
   int64_t memory = int64_t{4} << 30;  ///< bytes of live values at most: more samples are left out
   uint64_t seed = 0;                  ///< of the rows that are drawn
+  bool quiet = false;                 ///< show no progress
 
   /// Throws cpd::Error naming the option.
   void verify(const std::string& path) const;
