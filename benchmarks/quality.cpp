@@ -10,6 +10,7 @@
 #include <cpd/core/error.h>
 #include <cpd/data/data_options.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -107,9 +108,23 @@ class Quality {
     return names;
   }
 
+  /// Units that one layer writes: all but those of residual connections.
+  std::vector<std::string> inner_units() const {
+    std::vector<std::string> names;
+    const ChannelMutator mutator(model_);
+    for (const auto& unit : mutator.units()) {
+      const auto& members = unit->group().members;
+      const auto writers = std::count_if(members.begin(), members.end(), [](const Member& member) {
+        return member.role == Role::kWriter;
+      });
+      if (writers == 1) names.push_back(unit->name());
+    }
+    return names;
+  }
+
   void print_scored(const std::string& units, const std::string& importance) {
     MutatorOptions options{.importance = importance};
-    if (units == "inner") options.freeze = {"stream"};
+    if (units == "inner") options.only = inner_units();
     ChannelMutator mutator(model_, options);
     if (options.importance.needs != Needs::kWeights) {
       const Statistics statistics = gather_statistics(*model_, mutator.combing(), data_,

@@ -142,6 +142,32 @@ TEST(OneShot, CompensatesAndExportsWhatItCompensated) {
   EXPECT_TRUE(mutator.plan().refit.empty());
 }
 
+TEST(OneShot, AnnealsOnData) {
+  OneShotOptions options;
+  read_json(parse_json(R"({"mutator": {"importance": "l2"}, "budget": {"macs": 0.6},
+                           "allocation": {"type": "annealing", "steps": 3, "on_data": true},
+                           "compensation": "bias"})",
+                       "test"),
+            "", options);
+  EXPECT_TRUE(options.anneals_on_data);
+  EXPECT_EQ(options.annealing.steps, 3);
+  EXPECT_TRUE(needs_data(options));
+  const Json json = options;
+  OneShotOptions again;
+  read_json(json, "", again);
+  EXPECT_EQ(Json(again), json);
+  OneShot algorithm(resnet(), options);
+  const Report report = algorithm.run(images(16));
+  EXPECT_LE(report.budgets.at("macs").reached, report.budgets.at("macs").limit);
+  EXPECT_FALSE(algorithm.mutator().plan().refit.empty());
+}
+
+TEST(OneShot, KnowsWhetherItNeedsData) {
+  EXPECT_FALSE(needs_data({}));
+  EXPECT_TRUE(needs_data(one_shot_with_data()));
+  EXPECT_TRUE(needs_data({.mutator = {.importance = "fisher"}}));
+}
+
 TEST(OneShot, KeepsALatencyOfATable) {
   LatencyTable table;
   const Model model = resnet();
