@@ -1,10 +1,12 @@
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/reporting.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
 #include <cpd/importance/calibration.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 namespace cpd {
 namespace {
@@ -152,6 +154,10 @@ void OneShot::compensate(const CalibrationData& data, Report& report) {
       cpd::compensate(mutator().dense(), mutator().combing(), mutator().keep(), data, options,
                       mutator().options().rules);
   mutator().set_values(result.values);
+  report.notes.push_back(std::string("compensation '") + name_of(options.type) + "' on " +
+                         std::to_string(result.samples) + " samples: outputs are off by " +
+                         percent_text(std::sqrt(result.error_after)) + " instead of " +
+                         percent_text(std::sqrt(result.error_before)));
   report.notes.insert(report.notes.end(), result.notes.begin(), result.notes.end());
 }
 
@@ -163,6 +169,11 @@ Report OneShot::run(const CalibrationData& data) {
   report.algorithm = type();
   report.allocation = options_.allocation.name;
 
+  if (report.importance == "hessian") {
+    report.notes.push_back(
+        "importance 'hessian' is the curvature of each channel's readers (K-FAC) "
+        "with what a refit makes up for");
+  }
   score(data);
   report.seconds["score"] = clock.lap();
   allocate(data);

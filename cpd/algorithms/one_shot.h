@@ -47,12 +47,14 @@ class OneShot : public Algorithm {
   /// the plan and the architecture runs with it. Throws cpd::Error if nothing can be pruned, the
   /// budget cannot be reached, or data is needed and there is none.
   Report run(const CalibrationData& data = {});
+  /// Makes up for what is removed now, as the options say; part of `run`. For a structure from
+  /// elsewhere. Throws cpd::Error if there is no data and some is needed.
+  void compensate(const CalibrationData& data, Report& report);
 
  private:
   void score(const CalibrationData& data);
   void allocate(const CalibrationData& data);
   double error_at(const Widths& widths, const CalibrationData& data);
-  void compensate(const CalibrationData& data, Report& report);
 
   OneShotOptions options_;
 };

@@ -7,7 +7,12 @@
 namespace cpd::cli {
 namespace {
 
-constexpr int64_t kCalibrationImages = 256;
+/// As many as for images of 224 x 224 pixels, more of smaller ones.
+int64_t calibration_images(const ImageShape& shape) {
+  constexpr int64_t kLarge = 256, kMost = 1024, kPixels = 224 * 224;
+  return std::clamp(kLarge * kPixels / std::max<int64_t>(1, shape.height * shape.width), kLarge,
+                    kMost);
+}
 
 }  // namespace
 
@@ -43,9 +48,10 @@ CalibrationData calibration_data(const po::variables_map& values, const ImageSha
   if (options.data.empty()) return {};
   DatasetPointer dataset = open_dataset(options, "train");
   if (options.images == 0) {
-    dataset = drawn(dataset, std::min(dataset->size(), kCalibrationImages), options.seed);
+    dataset = drawn(dataset, std::min(dataset->size(), calibration_images(shape)), options.seed);
   }
-  Loader loader = evaluation_loader(std::move(dataset), options, shape);
+  Loader loader = options.augment.empty() ? evaluation_loader(std::move(dataset), options, shape)
+                                          : training_loader(std::move(dataset), options, shape);
   CalibrationData data;
   while (auto batch = loader.next()) data.push_back({{batch->images}, batch->labels});
   return data;

@@ -16,7 +16,9 @@ DataOptions data_options(const po::variables_map& values);
 /// The images that a model takes. Throws cpd::Error if its first input is no batch of images.
 ImageShape image_shape(const Model& model);
 
-/// Images for scores, in batches: as many as `--images` says, 256 by default. Empty without
+/// Images for scores and compensations, in batches, augmented if `--augment` says so: as many as
+/// `--images` says, by default 256 of 224 x 224 pixels and up to 1024 of smaller ones. Empty
+/// without
 /// `--data`.
 CalibrationData calibration_data(const po::variables_map& values, const ImageShape& shape);
 

@@ -119,11 +119,15 @@ void add_unit_options(po::options_description& options) {
 void add_method_options(po::options_description& options) {
   options.add_options()("importance", value("NAME"),
                         "how channels are scored: random, l1, l2, fpgm, bn_scale; with --data also "
-                        "taylor, fisher, hessian, activation, variance, apoz (default: l1, with "
-                        "--data fisher)")(
+                        "gradient, taylor, fisher, gauss_newton, hessian, kfac, obs, obd, "
+                        "hessian_trace, activation, variance, flap, apoz (default: l1, with --data "
+                        "hessian)")(
       "allocation", value("NAME"),
-      "how widths are chosen: uniform, global (default), isomorphic, greedy, dynamic_programme, "
-      "annealing")("config", value("FILE"), "the method as JSON; options stand over it")(
+      "how widths are chosen: uniform, global (default), isomorphic, greedy (default with --data), "
+      "dynamic_programme, annealing")(
+      "compensation", value("NAME"),
+      "what the weights that stay make up for, with --data: none, bias, recalibrate, refit "
+      "(default)")("config", value("FILE"), "the method as JSON; options stand over it")(
       "latency-table", value("FILE"), "latencies of `cpd measure`, for --latency");
 }
 
@@ -146,13 +150,17 @@ OneShotOptions method_options(const po::variables_map& values) {
       read_json(parse_json(text, "configuration"), "", options);
     });
   } else if (given(values, "data")) {
-    options.mutator.importance = "fisher";
+    options = one_shot_with_data();
   }
   if (given(values, "importance")) {
     as_usage("importance", [&] { options.mutator.importance = text_of(values, "importance"); });
   }
   if (given(values, "allocation")) {
     as_usage("allocation", [&] { options.allocation = text_of(values, "allocation"); });
+  }
+  if (given(values, "compensation")) {
+    as_usage("compensation",
+             [&] { read_json(Json(text_of(values, "compensation")), "", options.compensation); });
   }
   const std::string table = text_of(values, "latency-table");
   if (!table.empty()) {

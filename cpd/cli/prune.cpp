@@ -158,8 +158,9 @@ int run_prune(const po::variables_map& values) {
   check_files(values, task);
   const auto model = std::make_shared<const Model>(read_model(values));
   read_groups(values, *model, task.method.mutator);
-  const bool needs_data = task.method.mutator.importance.needs == Needs::kStatistics;
-  const CalibrationData data = needs_data && given(values, "data") && !task.structure
+  const bool compensates = task.method.compensation.type != CompensationType::kNone;
+  const bool needs = task.structure ? compensates : needs_data(task.method);
+  const CalibrationData data = needs && given(values, "data")
                                    ? calibration_data(values, image_shape(*model))
                                    : CalibrationData();
   Json reports = Json::array();
@@ -168,6 +169,7 @@ int run_prune(const po::variables_map& values) {
     OneShot algorithm(std::make_unique<ChannelMutator>(model, task.method.mutator), task.method);
     ChannelMutator& mutator = algorithm.mutator();
     Report report = task.structure ? apply_structure(mutator, task) : algorithm.run(data);
+    if (task.structure && compensates) algorithm.compensate(data, report);
     if (level.budget.latency) add_latencies(mutator, report);
     const std::string written =
         task.dry ? "nothing was written\n" : write_level(values, level, mutator, report);
