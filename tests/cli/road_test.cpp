@@ -176,13 +176,18 @@ TEST_F(Road, LatencyHoldsOnTheTable) {
 }
 
 TEST_F(Road, ScoresThatNeedDataTakeIt) {
-  write_images(path("images"), 12);
+  write_images(path("images"), 20);
   const Json report = json({"prune", "dense.pt", "--macs", "0.5", "--data", "images", "--mean",
-                            "0.5", "--std", "0.25", "--images", "8", "--dry-run", "--json"});
-  EXPECT_EQ(report["importance"], "fisher");
-  EXPECT_EQ(json({"prune", "dense.pt", "--macs", "0.5", "--data", "images", "--importance",
-                  "taylor", "--dry-run", "--json"})["importance"],
-            "taylor");
+                            "0.5", "--std", "0.25", "--images", "16", "--json", "-o", "fit.pt",
+                            "--plan-out", "fit.json"});
+  EXPECT_EQ(report["importance"], "hessian");
+  EXPECT_EQ(report["allocation"], "greedy");
+  EXPECT_THAT(report["notes"].dump(), HasSubstr("compensation 'refit' on 16 samples"));
+  ok({"verify", "dense.pt", "fit.pt", "fit.json"});
+  const Json plain = json({"prune", "dense.pt", "--macs", "0.5", "--data", "images", "--importance",
+                           "taylor", "--compensation", "none", "--dry-run", "--json"});
+  EXPECT_EQ(plain["importance"], "taylor");
+  EXPECT_THAT(plain["notes"].dump(), Not(HasSubstr("compensation")));
 }
 
 TEST_F(Road, ReadsAMethodFromAFile) {
