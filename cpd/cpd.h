@@ -1,7 +1,10 @@
 #pragma once
 
 // Everything that a program needs, without LibTorch's heavy headers.
+#include <cpd/algorithms/fine_tune.h>
+#include <cpd/algorithms/iterative.h>
 #include <cpd/algorithms/one_shot.h>
+#include <cpd/algorithms/pruning_hook.h>
 #include <cpd/comb/combing.h>
 #include <cpd/comb/compaction.h>
 #include <cpd/core/error.h>
@@ -13,4 +16,5 @@
 #include <cpd/model/model.h>
 #include <cpd/mutators/groups_of.h>
 #include <cpd/plan/report.h>
+#include <cpd/training/train.h>
 #include <cpd/units/plan_of.h>

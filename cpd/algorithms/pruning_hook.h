@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cpd/algorithms/shrinking_network.h>
+#include <cpd/algorithms/sparsity_schedule.h>
+#include <cpd/training/hook.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cpd {
+
+/// What an interval counts.
+enum class IntervalUnit { kIteration, kEpoch };
+
+/// When a network is pruned while it trains, and how far.
+struct PruningHookOptions {
+  int64_t interval = 50;                       ///< between two prunings
+  IntervalUnit by = IntervalUnit::kIteration;  ///< what the interval counts
+  int64_t prunings = 10;                       ///< until the goal is reached
+  SparsitySchedule schedule = "agp";
+  /// The goal: what to keep.
+  Budget budget{};
+  /// Or fractions of the parameters that are removed, ascending; the last one is the goal. At each
+  /// of them a checkpoint and a verified export are written to `work_dir`.
+  std::vector<double> save_sparsity_thr{};
+  bool continue_finetune = true;  ///< train on after the goal; otherwise the run ends there
+  int priority = 100;             ///< among the hooks of a run
+  std::string prune_cfg{};        ///< a `groups.json`, edited or not, for the mutator
+  Allocator allocation = "global";
+  MutatorOptions mutator{.importance = "fisher"};
+  std::string work_dir{};
+
+  /// Throws cpd::Error with the key's path below `path`: a goal that is missing or not ascending.
+  void verify(const std::string& path = "hook") const;
+};
+
+/// Keys are the names of the fields, `type` (PruningHook), and `mutator_cfg` for `mutator`.
+void read_json(const Json& json, const std::string& path, PruningHookOptions& options);
+void to_json(Json& json, const PruningHookOptions& options);
+
+/// The mutator that a hook's options describe: `mutator`, restricted as `prune_cfg` says.
+std::unique_ptr<ChannelMutator> make_mutator(Model model, const PruningHookOptions& options);
+
+/// Prunes a network step by step while it trains, and really shrinks it as it goes. As a hook of
+/// `train`, of which `network()` is to be the network:
+///
+///     auto hook = std::make_shared<PruningHook>(mutator, options);
+///     train(hook->network(), data, train_options, {.hooks = {hook}});
+///
+/// or in a loop of one's own:
+///
+///     PruningHook hook(mutator, options);
+///     hook.attach(optimiser);                    // whose parameters are
+///     hook.network().parameters() for (int64_t i = 1; ...; ++i) {
+///       ... loss of hook.network().forward(images); backward; optimiser.step();
+///       hook.after_iteration(i);
+///     }
+///
+/// The loss is to be a mean over the samples of a batch. Scores that only look at gradients of
+/// gates (fisher, hessian, taylor) are gathered by the backward passes of the training itself;
+/// other scores from data take the images of the last batches.
+class PruningHook : public TrainingHook {
+ public:
+  /// The mutator must outlive the hook. `path` is that of the options in a configuration. Throws
+  /// cpd::Error if nothing can be pruned, the options make no sense or the goal cannot be reached.
+  PruningHook(ChannelMutator& mutator, PruningHookOptions options,
+              const std::string& path = "hook");
+  ~PruningHook() override;
+
+  std::string name() const override { return "PruningHook"; }
+  int priority() const override;
+  const PruningHookOptions& options() const;
+  /// What is to be trained.
+  ShrinkingNetwork& network();
+  /// Prunings that are done; the goal is reached.
+  int64_t prunings() const;
+  bool is_done() const;
+  /// The files that were written at thresholds.
+  const std::vector<std::string>& exports() const;
+
+  // In a loop of one's own.
+  /// The optimiser whose parameters follow the network. It must outlive the hook's use.
+  void attach(torch::optim::Optimizer& optimiser);
+  /// After the i-th update of the weights, from 1. With intervals of epochs, i counts epochs. True
+  /// if the network was pruned: its parameters are new ones, the optimiser's too.
+  bool after_iteration(int64_t i);
+  /// True after the goal without `continue_finetune`.
+  bool wants_to_stop() const;
+
+  // In a run of `train`.
+  void before_run(TrainingRun& run) override;
+  void after_iteration(TrainingRun& run) override;
+  void after_epoch(TrainingRun& run) override;
+  void after_run(TrainingRun& run) override;
+  Checkpoint state() const override;
+  void load_state(const Checkpoint& state, TrainingRun& run) override;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cpd

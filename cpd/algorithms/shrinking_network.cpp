@@ -1,0 +1,166 @@
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <c10/util/accumulate.h>
+#include <cpd/algorithms/channel_map.h>
+#include <cpd/algorithms/shrinking_network.h>
+#include <cpd/core/error.h>
+#include <cpd/dynamic_ops/compact_form.h>
+
+#include <algorithm>
+
+namespace cpd {
+namespace {
+
+std::map<std::string, Gather> cuts_of(const Model& model, const Compaction& compaction) {
+  std::map<std::string, Gather> cuts;
+  for (const auto& parameter : model.parameters) {
+    const auto how = compaction.gathers.find(parameter.value);
+    if (parameter.value >= 0 && how != compaction.gathers.end()) cuts[parameter.name] = how->second;
+  }
+  return cuts;
+}
+
+/// Row-major positions in the dense tensor of what a cut tensor holds.
+at::Tensor positions_of(const std::map<std::string, Gather>& cuts, const std::string& name,
+                        const Shape& dense) {
+  const at::Tensor all = at::arange(c10::multiply_integers(dense), at::kLong).view(dense);
+  const auto how = cuts.find(name);
+  return (how == cuts.end() ? all : gather(all, how->second)).reshape({-1});
+}
+
+/// Cuts tensors from the shapes that they had to those that they have.
+class Cut {
+ public:
+  Cut(const Model& dense, std::map<std::string, Gather> before, std::map<std::string, Gather> after)
+      : before_(std::move(before)), after_(std::move(after)) {
+    for (const auto& parameter : dense.parameters) {
+      shapes_[parameter.name] = parameter.tensor.sizes().vec();
+    }
+  }
+
+  at::Tensor operator()(const std::string& name, const at::Tensor& tensor) const {
+    const auto shape = shapes_.find(name);
+    if (shape == shapes_.end()) throw Error("the network has no tensor '" + name + "'");
+    const auto after = after_.find(name);
+    if (after == after_.end()) return tensor.clone();
+    const at::Tensor held = positions_of(before_, name, shape->second);
+    at::Tensor place = at::full({c10::multiply_integers(shape->second)}, -1, at::kLong);
+    place.index_copy_(0, held, at::arange(held.numel(), at::kLong));
+    const at::Tensor wanted = place.index_select(0, positions_of(after_, name, shape->second));
+    if (wanted.numel() > 0 && wanted.min().item<int64_t>() < 0) {
+      throw Error("'" + name + "' cannot grow again");
+    }
+    return tensor.reshape({-1})
+        .index_select(0, wanted.to(tensor.device()))
+        .view(after->second.compact);
+  }
+
+ private:
+  std::map<std::string, Shape> shapes_;
+  std::map<std::string, Gather> before_;
+  std::map<std::string, Gather> after_;
+};
+
+/// Calls several observers in turn.
+RunObserver all_of(std::vector<RunObserver> observers) {
+  if (observers.empty()) return nullptr;
+  return [all = std::move(observers)](const Op& op, Tensors& values) {
+    for (const auto& observer : all) observer(op, values);
+  };
+}
+
+double lowest(const Scores& scores) {
+  double least = 0;
+  for (const auto& block : scores) {
+    for (const double score : block) least = std::min(least, score);
+  }
+  return least;
+}
+
+}  // namespace
+
+ShrinkingNetwork::ShrinkingNetwork(ChannelMutator& mutator) : mutator_(mutator) {
+  follow();
+  model_->train(mutator.model().is_training());
+}
+
+std::vector<at::Tensor> ShrinkingNetwork::forward(const std::vector<at::Tensor>& inputs) {
+  std::vector<RunObserver> observers;
+  if (is_training() && at::GradMode::is_enabled()) {
+    for (const auto& watcher : watchers_) observers.push_back(watcher(inputs));
+  }
+  return model_->forward(inputs, all_of(std::move(observers)));
+}
+
+at::Tensor ShrinkingNetwork::forward(const at::Tensor& input) {
+  auto outputs = forward(std::vector<at::Tensor>{input});
+  if (outputs.size() != 1) {
+    throw Error("the network returns " + std::to_string(outputs.size()) + " tensors", {},
+                "a network with one output, or a call with a list of inputs");
+  }
+  return outputs.front();
+}
+
+void ShrinkingNetwork::to(c10::Device device) { trainable(*model_)->to(device); }
+
+void ShrinkingNetwork::write_back() {
+  const at::NoGradGuard no_grad;
+  std::map<std::string, at::Tensor> values;
+  for (const auto& named : {parameters(), buffers()}) {
+    for (const auto& [name, tensor] : named) {
+      const at::Tensor& dense = mutator_.valued().find(name)->tensor;
+      const at::Tensor here = tensor.detach().to(dense.device());
+      const auto how = cut_.find(name);
+      values[name] = how == cut_.end() ? here.clone() : scatter(dense, here, how->second);
+    }
+  }
+  mutator_.set_values(values);
+}
+
+StateCut ShrinkingNetwork::follow() {
+  auto before = cut_;
+  const bool training = model_ && model_->is_training();
+  const Compaction& compaction = mutator_.model().compaction();
+  cut_ = cuts_of(mutator_.dense(), compaction);
+  auto model = std::make_shared<const Model>(compact_model(mutator_.valued(), compaction));
+  CombOptions options;
+  options.rules = &mutator_.options().rules;
+  options.seed = mutator_.options().seed;
+  auto combing = std::make_shared<const Combing>(comb(*model, options));
+  model_.emplace(std::move(model), std::move(combing), mutator_.options().rules,
+                 mutator_.options().dynamic_ops);
+  model_->train(training);
+  ++version_;
+  return Cut(mutator_.dense(), std::move(before), cut_);
+}
+
+std::vector<Scores> ShrinkingNetwork::scores(const Importance& importance,
+                                             const Statistics* statistics,
+                                             const std::vector<Scores>& before) const {
+  const Combing& combing = model_->combing();
+  const auto maps =
+      map_channels(model_->model(), combing, mutator_.dense(), mutator_.combing(), cut_);
+  const ScoreContext context{model_->model(), combing, mutator_.options().seed, statistics};
+  std::vector<Scores> result = before;
+  for (size_t g = 0; g < maps.size(); ++g) {
+    if (maps[g].channels.empty()) continue;
+    const auto& unit = mutator_.units()[maps[g].group];
+    if (!unit->is_mutable()) continue;
+    const ChannelGroup& group = combing.groups[g];
+    Scores own = importance.score(group, context);
+    check_scores(group, own);
+    if (mutator_.options().normalises()) own = normalised(std::move(own));
+    Scores& dense = result[maps[g].group];
+    const auto of = static_cast<size_t>(unit->num_channels());
+    dense.assign(unit->channels().size(), std::vector<double>(of, lowest(own) - 1));
+    for (size_t i = 0; i < maps[g].channels.size(); ++i) {
+      const auto channel = static_cast<size_t>(maps[g].channels[i]);
+      const auto width = static_cast<size_t>(group.of);
+      dense[channel / of][channel % of] = own[i / width][i % width];
+    }
+  }
+  return result;
+}
+
+}  // namespace cpd

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cpd/comb/compaction.h>
+#include <cpd/importance/running_statistics.h>
+#include <cpd/mutators/channel_mutator.h>
+#include <cpd/training/optimiser.h>
+#include <cpd/training/trainable.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cpd {
+
+/// What may watch a forward pass of training.
+using ObserverFactory = std::function<RunObserver(const std::vector<at::Tensor>& inputs)>;
+
+/// The network that trains while a mutator prunes it: the compact form of what the mutator keeps,
+/// with tensors of its own, so that training gets faster as the network gets smaller. What it has
+/// learnt goes back to the mutator with `write_back`: then the mutator's masked network computes
+/// the same as this one, and an export of the mutator exports it.
+class ShrinkingNetwork : public Trainable {
+ public:
+  /// The mutator must outlive it. The network begins as the mutator keeps it now.
+  explicit ShrinkingNetwork(ChannelMutator& mutator);
+
+  std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs) override;
+  /// For networks with one input and one output.
+  at::Tensor forward(const at::Tensor& input);
+  NamedTensors parameters() const override { return model_->named_parameters(); }
+  NamedTensors buffers() const override { return model_->named_buffers(); }
+  void train(bool on) override { model_->train(on); }
+  bool is_training() const override { return model_->is_training(); }
+  void to(c10::Device device) override;
+
+  ChannelMutator& mutator() { return mutator_; }
+  DynamicModel& model() { return *model_; }
+  const DynamicModel& model() const { return *model_; }
+  /// Grows each time that the network gets new tensors.
+  int64_t version() const { return version_; }
+
+  /// Watches every forward pass in training mode with gradients from now on.
+  void watch(ObserverFactory factory) { watchers_.push_back(std::move(factory)); }
+
+  /// Gives the mutator the weights and statistics as they are now.
+  void write_back();
+  /// Takes over what the mutator keeps now, with the mutator's weights: first `write_back`, unless
+  /// these are to be forgotten. The tensors are new ones. Returns how to cut a tensor that has the
+  /// shape that a parameter or buffer had (momentum, say); it fits where the mutator keeps no
+  /// channel that it had removed before.
+  StateCut follow();
+
+  /// Scores of all units of the mutator by an importance that looks at the network as it is now;
+  /// channels that are gone score lower than any other. Units that have become too small to be
+  /// found again keep the order of `before`.
+  std::vector<Scores> scores(const Importance& importance, const Statistics* statistics,
+                             const std::vector<Scores>& before) const;
+
+ private:
+  ChannelMutator& mutator_;
+  std::map<std::string, Gather> cut_;  ///< how each parameter and buffer differs from the dense one
+  std::optional<DynamicModel> model_;
+  int64_t version_ = 0;
+  std::vector<ObserverFactory> watchers_;
+};
+
+}  // namespace cpd

@@ -1,0 +1,453 @@
+#include <cpd/algorithms/fine_tune.h>
+#include <cpd/algorithms/iterative.h>
+#include <cpd/algorithms/one_shot.h>
+#include <cpd/algorithms/step_budget.h>
+#include <cpd/core/file.h>
+#include <cpd/exporters/export_pruned.h>
+#include <cpd/mutators/groups_of.h>
+#include <cpd/units/plan_of.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <support/network.h>
+#include <torch/optim/sgd.h>
+#include <torch/script.h>
+#include <training/fixture.h>
+
+namespace cpd::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Model small_model(uint64_t seed = 1) {
+  const auto network = std::make_shared<SmallNetwork>(seed);
+  network->eval();
+  return trace_model(network, {torch::rand({2, 1, 8, 8})});
+}
+
+at::Tensor images_of(int64_t count) { return random_input(input({count, 1, 8, 8}), 9); }
+
+/// Masked, compact and exported: the largest relative error between them.
+double disagreement(ShrinkingNetwork& network, const std::string& folder) {
+  ChannelMutator& mutator = network.mutator();
+  network.write_back();
+  const torch::NoGradGuard no_grad;
+  const TrainingMode mode(network, false);
+  mutator.model().train(false);
+  const at::Tensor images = images_of(5);
+  const at::Tensor compact = network.forward(images);
+  const at::Tensor masked = mutator.model().forward(images);
+  const std::string path = folder + "/disagreement.pt";
+  export_torchscript(mutator, path, {.force = true});
+  const at::Tensor exported = torch::jit::load(path).forward({images}).toTensor();
+  return std::max(relative_error(masked, compact), relative_error(exported, compact));
+}
+
+TEST(SparsitySchedule, FollowsItsFormula) {
+  const auto keep = [](const char* name, double progress) {
+    return SparsitySchedule(name).keep(progress, 0.36);
+  };
+  for (const auto& schedule : sparsity_schedules()) {
+    EXPECT_DOUBLE_EQ(schedule.keep(0, 0.36), 1) << schedule.name;
+    EXPECT_DOUBLE_EQ(schedule.keep(1, 0.36), 0.36) << schedule.name;
+  }
+  EXPECT_DOUBLE_EQ(keep("one_pass", 0.1), 0.36);
+  EXPECT_DOUBLE_EQ(keep("linear", 0.5), 0.68);
+  EXPECT_DOUBLE_EQ(keep("exponential", 0.5), 0.6);
+  EXPECT_DOUBLE_EQ(keep("agp", 0.5), 0.44);
+  EXPECT_DOUBLE_EQ(keep("cubic", 0.5), 0.44);
+  EXPECT_THAT(message_of([] { SparsitySchedule("linera"); }), HasSubstr("linear"));
+}
+
+TEST(StepBudget, GoesTheScheduleFromTheDenseValue) {
+  ChannelMutator mutator(small_model());
+  const auto dense = static_cast<double>(mutator.costs().dense().macs);
+  const Budget goal{.macs = Amount(0.5 * dense, false), .channels = Amount(0.6, true)};
+  const Budget half = step_budget(goal, 0.5, "linear", mutator);
+  EXPECT_DOUBLE_EQ(half.macs->value, 0.75);
+  EXPECT_TRUE(half.macs->fraction);
+  EXPECT_DOUBLE_EQ(half.channels->value, 0.8);
+  EXPECT_EQ(step_budget(goal, 1, "linear", mutator), goal);
+  EXPECT_DOUBLE_EQ(*step_budget({.ratio = 0.25}, 0.5, "exponential", mutator).ratio, 0.5);
+  const SparsitySchedule wrong("own", [](double, double) { return 1.5; });
+  EXPECT_THAT(message_of([&] { step_budget(goal, 0.5, wrong, mutator); }), HasSubstr("'own'"));
+}
+
+TEST(StepBudget, NeverWidensAUnit) {
+  ChannelMutator mutator(small_model());
+  mutator.allocate({.macs = 0.4});
+  const Choices before = mutator.current_choices();
+  mutator.allocate({.macs = 0.9}, narrowing("global", mutator));
+  EXPECT_EQ(mutator.current_choices(), before);
+}
+
+TEST(ShrinkingNetwork, ComputesWhatTheMaskedOneDoes) {
+  const Folder folder;
+  ChannelMutator mutator(small_model());
+  mutator.dense().find("bn1.running_mean")->tensor.normal_(0, 0.2);
+  ShrinkingNetwork network(mutator);
+  EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+  for (const double macs : {0.7, 0.4, 0.2}) {
+    {
+      const torch::NoGradGuard no_grad;
+      for (const auto& [name, tensor] : network.parameters()) tensor.add_(0.01);
+    }
+    network.write_back();
+    mutator.allocate({.macs = macs}, narrowing("uniform", mutator));
+    network.follow();
+    EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+    EXPECT_EQ(mutator.cost().parameters, [&] {
+      int64_t count = 0;
+      for (const auto& [name, tensor] : network.parameters()) count += tensor.numel();
+      return count;
+    }());
+  }
+}
+
+/// An oracle of its own: what the plan says of a tensor of the dense shape.
+at::Tensor sliced(const Plan& plan, const std::string& name, const at::Tensor& dense) {
+  const auto dimensions = plan.parameters.find(name);
+  return dimensions == plan.parameters.end() ? dense.clone() : cut(dense, dimensions->second);
+}
+
+TEST(ShrinkingNetwork, CutsTheOptimiserAlong) {
+  ChannelMutator mutator(small_model());
+  ShrinkingNetwork network(mutator);
+  network.train(false);
+  const auto options = torch::optim::SGDOptions(0.05).momentum(0.9).weight_decay(1e-3);
+  const auto tensors = [](const NamedTensors& named) {
+    std::vector<at::Tensor> all;
+    for (const auto& [name, tensor] : named) all.push_back(tensor);
+    return all;
+  };
+  torch::optim::SGD optimiser(tensors(network.parameters()), options);
+  const auto step = [&](ShrinkingNetwork& net, torch::optim::SGD& optim) {
+    optim.zero_grad();
+    net.forward(images_of(6)).square().mean().backward();
+    optim.step();
+  };
+  // Two shrinkings after one another; what was removed first must not come back.
+  for (const double ratio : {0.7, 0.4}) {
+    step(network, optimiser);
+    const auto state = optimiser_state(optimiser, network.parameters());
+    const Plan before = mutator.plan();
+    network.write_back();
+    mutator.allocate({.ratio = ratio}, narrowing("global", mutator));
+    const NamedTensors old = network.parameters();
+    const StateCut how = network.follow();
+    replace_parameters(optimiser, old, network.parameters(), how);
+
+    ShrinkingNetwork fresh(mutator);
+    fresh.train(false);
+    torch::optim::SGD expected(tensors(fresh.parameters()), options);
+    std::map<std::string, at::Tensor> memory;
+    for (const auto& [name, tensor] : old) {
+      const at::Tensor& dense = mutator.dense().find(name)->tensor;
+      // Momentum at the dense positions that the old network held, then as the new plan has it.
+      at::Tensor spread = torch::zeros_like(dense);
+      const at::Tensor place =
+          sliced(before, name, torch::arange(dense.numel()).view(dense.sizes()));
+      spread.view(-1).index_copy_(0, place.reshape(-1),
+                                  state.at(name + ".momentum_buffer").reshape(-1));
+      memory[name + ".momentum_buffer"] = sliced(mutator.plan(), name, spread);
+    }
+    set_optimiser_state(expected, fresh.parameters(), memory);
+    EXPECT_EQ(differences(network, fresh), "");
+    for (int i = 0; i < 2; ++i) {
+      step(network, optimiser);
+      step(fresh, expected);
+    }
+    EXPECT_EQ(differences(network, fresh), "");
+  }
+}
+
+TEST(ShrinkingNetwork, ScoresTheChannelsThatAreLeft) {
+  // Batch norm scales tell channels apart: what is left must keep its own.
+  Model model = small_model();
+  {
+    const torch::NoGradGuard no_grad;
+    model.find("bn1.weight")->tensor.copy_(torch::tensor({3., 8., 1., 6., 2., 7., 5., 4.}));
+  }
+  ChannelMutator mutator(std::move(model),
+                         {.importance = "bn_scale", .normalise = false, .freeze = {"conv2"}});
+  ShrinkingNetwork network(mutator);
+  std::vector<Scores> before;
+  for (const auto& unit : mutator.units()) {
+    before.emplace_back(1, std::vector<double>(static_cast<size_t>(unit->num_channels()), 1));
+  }
+  size_t conv1 = 0;
+  while (mutator.units()[conv1]->name().find("conv1") == std::string::npos) ++conv1;
+  EXPECT_THAT(network.scores("bn_scale", nullptr, before)[conv1][0],
+              ElementsAre(3, 8, 1, 6, 2, 7, 5, 4));
+  mutator.allocate({.ratio = 0.5});
+  network.follow();
+  EXPECT_THAT(network.scores("bn_scale", nullptr, before)[conv1][0],
+              ElementsAre(-1, 8, -1, 6, -1, 7, 5, -1));
+}
+
+IterativeOptions iterative_options() {
+  IterativeOptions options;
+  options.budget.macs = 0.5;
+  options.interval = 3;
+  options.prunings = 4;
+  options.train = {.epochs = 4, .optimiser = {.lr = 0.05}, .seed = 5};
+  return options;
+}
+
+struct Pruned {
+  explicit Pruned(IterativeOptions options) : algorithm(small_model(), std::move(options)) {}
+  Report run(TrainCallbacks callbacks = {}) {
+    Loader training = loader_of(96, 1, true), validation = loader_of(48, 2, false);
+    callbacks.quiet = true;
+    return algorithm.run({training, validation}, callbacks);
+  }
+  std::map<std::string, at::Tensor> tensors() {
+    ShrinkingNetwork network(algorithm.mutator());
+    std::map<std::string, at::Tensor> all;
+    for (const auto& [name, tensor] : network.parameters()) all[name] = tensor;
+    for (const auto& [name, tensor] : network.buffers()) all[name] = tensor;
+    return all;
+  }
+  Iterative algorithm;
+};
+
+TEST(Iterative, MeetsItsBudgetAndKeepsWhatItLearnt) {
+  for (const char* importance : {"fisher", "hessian", "taylor", "l1", "activation"}) {
+    SCOPED_TRACE(importance);
+    const Folder folder;
+    IterativeOptions options = iterative_options();
+    options.mutator.importance = importance;
+    Pruned pruned(options);
+    const Report report = pruned.run();
+    const ReportBudget& budget = report.budgets.at("macs");
+    EXPECT_LE(budget.reached, budget.limit);
+    EXPECT_GE(budget.reached, 0.75 * budget.limit);
+    EXPECT_GT(report.accuracy.at("pruned"), 0.9);
+    ShrinkingNetwork network(pruned.algorithm.mutator());
+    EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+    Loader validation = loader_of(48, 2, false);
+    EXPECT_EQ(
+        evaluate(*trainable(pruned.algorithm.architecture()), validation, {.quiet = true}).accuracy,
+        report.accuracy.at("pruned"));
+  }
+}
+
+TEST(Iterative, ResumesAsIfItHadNeverStopped) {
+  for (const char* importance : {"fisher", "activation"}) {
+    for (const int64_t stop : {2, 7, 12, 20}) {
+      SCOPED_TRACE(std::string(importance) + " " + std::to_string(stop));
+      struct Stops : TrainingHook {
+        explicit Stops(int64_t step) : at(step) {}
+        std::string name() const override { return "stops"; }
+        void after_iteration(TrainingRun& run) override {
+          if (run.step() == at) flag = true;
+        }
+        int64_t at;
+        std::atomic<bool> flag{false};
+      };
+      const Folder folder, whole_folder;
+      IterativeOptions options = iterative_options();
+      options.mutator.importance = importance;
+      options.train.ema = 0.8;
+      options.train.work_dir = whole_folder.path();
+      const auto never = std::make_shared<Stops>(-1), stops = std::make_shared<Stops>(stop);
+      Pruned whole(options);
+      whole.run({.hooks = {never}, .interrupted = &never->flag});
+      options.train.work_dir = folder.path();
+      Pruned part(options);
+      part.run({.hooks = {stops}, .interrupted = &stops->flag});
+      EXPECT_TRUE(part.algorithm.result().interrupted);
+      options.train.resume = "auto";
+      Pruned resumed(options);
+      resumed.run({.hooks = {never}, .interrupted = &never->flag});
+      EXPECT_EQ(resumed.algorithm.mutator().plan(), whole.algorithm.mutator().plan());
+      const auto a = whole.tensors(), b = resumed.tensors();
+      for (const auto& [name, tensor] : a) EXPECT_TRUE(tensor.equal(b.at(name))) << name;
+    }
+  }
+}
+
+TEST(Iterative, RefusesWhatCannotBe) {
+  const auto error = [](const IterativeOptions& options) {
+    return message_of([&] { Pruned(options).run(); });
+  };
+  IterativeOptions options = iterative_options();
+  options.interval = 20;
+  EXPECT_THAT(error(options), HasSubstr("ends at step 24"));
+  options = iterative_options();
+  options.budget.macs = 0.0001;
+  EXPECT_THAT(error(options), HasSubstr("macs"));
+  options = iterative_options();
+  options.budget = {};
+  EXPECT_THAT(error(options), HasSubstr("no goal"));
+  options = iterative_options();
+  options.mutator.freeze = {"*"};
+  EXPECT_THAT(error(options), HasSubstr("no channel that can be pruned"));
+}
+
+TEST(Iterative, ReadsItsConfiguration) {
+  const auto read = [](const std::string& text) {
+    IterativeOptions options;
+    read_json(parse_json(text, "test"), "", options);
+    return options;
+  };
+  const IterativeOptions options = read(
+      R"({"type": "Iterative", "mutator": {"importance": "taylor", "unit": {"divisor": 4}},
+          "allocation": "greedy", "budget": {"macs": 0.4}, "schedule": "exponential",
+          "interval": 2, "by": "epoch", "prunings": 5, "train": {"epochs": 12}})");
+  EXPECT_EQ(options.mutator.importance.name, "taylor");
+  EXPECT_EQ(options.schedule.name, "exponential");
+  EXPECT_EQ(options.by, IntervalUnit::kEpoch);
+  EXPECT_EQ(options.train.epochs, 12);
+  EXPECT_EQ(Json(read(Json(options).dump())), Json(options));
+  const auto error = [&](const std::string& text) { return message_of([&] { read(text); }); };
+  EXPECT_THAT(error(R"({"type": "OneShot"})"), HasSubstr("Iterative"));
+  EXPECT_THAT(error(R"({"train": {"epoch": 1}})"), HasSubstr("train.epoch"));
+  EXPECT_THAT(error(R"({"schedule": "ag"})"), HasSubstr("schedule"));
+  EXPECT_THAT(error(R"({"interval": "often"})"), HasSubstr("interval"));
+  EXPECT_THAT(error(R"({"work_dir": "x"})"), HasSubstr("work_dir"));
+}
+
+TEST(Iterative, PrintsItsArchitecture) {
+  const Iterative algorithm(small_model());
+  EXPECT_THAT(algorithm.text(), HasSubstr("Iterative(\n  (architecture): Model(\n"));
+}
+
+TEST(FineTune, TrainsWhatOneShotHasLeft) {
+  const Folder folder;
+  OneShot algorithm(small_model(), {.budget = {.macs = 0.5}});
+  algorithm.run();
+  const Plan plan = algorithm.mutator().plan();
+  Loader training = loader_of(96, 1, true), validation = loader_of(48, 2, false);
+  const TrainResult result = fine_tune(algorithm.mutator(), {training, validation},
+                                       {.epochs = 6, .optimiser = {.lr = 0.05}}, {.quiet = true});
+  EXPECT_GT(result.evaluation->accuracy, 0.9);
+  EXPECT_EQ(algorithm.mutator().plan().units, plan.units);
+  EXPECT_EQ(evaluate(*trainable(algorithm.architecture()), validation, {.quiet = true}).accuracy,
+            result.evaluation->accuracy);
+  ShrinkingNetwork network(algorithm.mutator());
+  EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+}
+
+TEST(PruningHook, SavesAtEachThreshold) {
+  const Folder folder;
+  ChannelMutator mutator(small_model(), {.importance = "fisher"});
+  PruningHookOptions options;
+  options.interval = 2;
+  options.prunings = 3;
+  options.save_sparsity_thr = {0.3, 0.4, 0.6};
+  options.work_dir = folder / "pruned";
+  const auto hook = std::make_shared<PruningHook>(mutator, options);
+  Loader training = loader_of(96, 1, true);
+  train(hook->network(), {training}, {.epochs = 3, .optimiser = {.lr = 0.05}},
+        {.hooks = {hook}, .quiet = true});
+  EXPECT_TRUE(hook->is_done());
+  EXPECT_THAT(hook->exports(),
+              ElementsAre(folder / "pruned/sparsity_30.pt", folder / "pruned/sparsity_40.pt",
+                          folder / "pruned/sparsity_60.pt"));
+  const auto dense = static_cast<double>(mutator.costs().dense().parameters);
+  double before = dense;
+  for (size_t i = 0; i < 3; ++i) {
+    double parameters = 0;
+    const auto module = torch::jit::load(hook->exports()[i]);
+    for (const auto& tensor : module.parameters())
+      parameters += static_cast<double>(tensor.numel());
+    EXPECT_LE(parameters, (1 - options.save_sparsity_thr[i]) * dense);
+    EXPECT_LT(parameters, before);
+    before = parameters;
+  }
+  EXPECT_EQ(load_checkpoint(folder / "pruned/sparsity_40.ckpt").facts.at("step"), 4);
+}
+
+TEST(PruningHook, EndsTheRunWithoutFineTuning) {
+  ChannelMutator mutator(small_model(), {.importance = "l1"});
+  PruningHookOptions options;
+  options.interval = 1;
+  options.by = IntervalUnit::kEpoch;
+  options.prunings = 2;
+  options.budget.macs = 0.5;
+  options.continue_finetune = false;
+  const auto hook = std::make_shared<PruningHook>(mutator, options);
+  Loader training = loader_of(96, 1, true);
+  const TrainResult result =
+      train(hook->network(), {training}, {.epochs = 5}, {.hooks = {hook}, .quiet = true});
+  EXPECT_EQ(result.step, 12);
+  EXPECT_TRUE(hook->wants_to_stop());
+}
+
+TEST(PruningHook, WorksInALoopOfOnesOwn) {
+  const Folder folder;
+  ChannelMutator mutator(small_model(), {.importance = "fisher"});
+  PruningHookOptions options;
+  options.interval = 4;
+  options.prunings = 2;
+  options.save_sparsity_thr = {0.5};
+  options.work_dir = folder.path();
+  PruningHook hook(mutator, options);
+  hook.network().train(true);
+  std::vector<at::Tensor> parameters;
+  for (const auto& [name, tensor] : hook.network().parameters()) parameters.push_back(tensor);
+  torch::optim::SGD optimiser(parameters, torch::optim::SGDOptions(0.05).momentum(0.9));
+  EXPECT_THAT(message_of([&] { hook.after_iteration(4); }), HasSubstr("attach"));
+  hook.attach(optimiser);
+  Loader loader = loader_of(96, 1, true);
+  double loss_value = 0;
+  for (int64_t i = 1; i <= 24; ++i) {
+    if (i % 6 == 1) loader.start(i / 6);
+    const Batch batch = *loader.next();
+    optimiser.zero_grad();
+    const at::Tensor loss = cross_entropy({hook.network().forward(batch.images)}, batch);
+    loss.backward();
+    optimiser.step();
+    EXPECT_EQ(hook.after_iteration(i), i == 4 || i == 8);
+    loss_value = loss.item<double>();
+  }
+  EXPECT_TRUE(hook.is_done());
+  EXPECT_LT(loss_value, 0.5);
+  EXPECT_LT(disagreement(hook.network(), folder.path()), 1e-5);
+  EXPECT_TRUE(load_checkpoint(folder / "sparsity_50.ckpt")
+                  .tensors.count("optimiser.head.weight.momentum_buffer"));
+}
+
+TEST(PruningHook, ReadsItsConfiguration) {
+  const auto read = [](const std::string& text) {
+    PruningHookOptions options;
+    read_json(parse_json(text, "test"), "hooks[0]", options);
+    options.verify("hooks[0]");
+    return options;
+  };
+  const PruningHookOptions options = read(
+      R"({"type": "PruningHook", "priority": "LOWEST", "interval": 50, "prune_cfg": "groups.json",
+          "save_sparsity_thr": [0.2, 0.4], "continue_finetune": true, "work_dir": "work"})");
+  EXPECT_EQ(options.priority, 100);
+  EXPECT_EQ(options.prune_cfg, "groups.json");
+  EXPECT_EQ(Json(read(Json(options).dump())), Json(options));
+  const auto error = [&](const std::string& text) { return message_of([&] { read(text); }); };
+  EXPECT_THAT(error(R"({"save_sparsity_thr": [0.4, 0.2], "work_dir": "w"})"),
+              HasSubstr("hooks[0].save_sparsity_thr"));
+  EXPECT_THAT(error(R"({"save_sparsity_thr": [0.4, 1.2], "work_dir": "w"})"),
+              HasSubstr("not ascending"));
+  EXPECT_THAT(error(R"({"save_sparsity_thr": [0.4]})"), HasSubstr("hooks[0].work_dir"));
+  EXPECT_THAT(error(R"({"interval": 0, "budget": {"macs": 0.5}})"), HasSubstr("hooks[0].interval"));
+  EXPECT_THAT(error(R"({"budget": {"macs": 0.5}, "prioriti": 1})"), HasSubstr("hooks[0].prioriti"));
+  EXPECT_THAT(error("{}"), HasSubstr("no goal"));
+  EXPECT_THAT(error(R"({"budget": {"macs": 0.5}, "allocation": "globl"})"),
+              HasSubstr("hooks[0].allocation"));
+}
+
+TEST(PruningHook, KeepsWhatAnEditedFileFreezes) {
+  const Folder folder;
+  Groups groups = groups_of(ChannelMutator(small_model()));
+  for (auto& [name, entry] : groups.units) entry.frozen = name.find("conv1") == 0;
+  write_file(folder / "groups.json", to_json(groups));
+  PruningHookOptions options;
+  options.prune_cfg = folder / "groups.json";
+  const auto mutator = make_mutator(small_model(), options);
+  for (const auto* unit : mutator->mutable_units()) {
+    EXPECT_THAT(unit->name(), HasSubstr("conv2"));
+  }
+  EXPECT_EQ(mutator->mutable_units().size(), 1u);
+}
+
+}  // namespace
+}  // namespace cpd::testing
