@@ -22,7 +22,7 @@ Model learnt_model() {
 /// How far the answers of a network are from those of the network that was given.
 double distance(ChannelMutator& mutator) {
   const torch::NoGradGuard no_grad;
-  const at::Tensor images = random_input(input({32, 1, 8, 8}), 9);
+  const at::Tensor images = loader_of(48, 2, false, 48).next()->images;
   DynamicModel teacher(std::make_shared<const Model>(mutator.dense()),
                        std::make_shared<const Combing>(mutator.combing()));
   mutator.model().train(false);
