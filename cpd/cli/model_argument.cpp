@@ -45,7 +45,10 @@ Model zoo_model(const std::string& text, const po::variables_map& values) {
   if (specs.empty()) specs.push_back(input({2, spec.channels, spec.height, spec.width}));
   if (specs.size() != 1) throw UsageError("a zoo network takes one --input");
   const at::Tensor example = random_input(specs.front(), seed_of(values));
-  Model model = trace_model(network, {example}, import_options(values));
+  const Forward outputs = [&](const std::vector<at::Tensor>& images) {
+    return network->outputs(images.front());
+  };
+  Model model = trace_model(*network, outputs, {example}, import_options(values));
   model.source = text;
   return model;
 }

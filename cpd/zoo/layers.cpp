@@ -5,7 +5,10 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/feature_dropout.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/hardtanh.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/ones.h>
@@ -78,6 +81,25 @@ class BatchNorm : public Initialised {
   at::Tensor batches_;
 };
 
+class LayerNorm : public Initialised {
+ public:
+  LayerNorm(int64_t channels, double eps) : eps_(eps) {
+    weight_ = register_parameter("weight", at::ones({channels}));
+    bias_ = register_parameter("bias", at::zeros({channels}));
+  }
+
+  at::Tensor forward(const at::Tensor& input) override {
+    return at::layer_norm(input, weight_.sizes(), weight_, bias_, eps_);
+  }
+
+  void draw(const at::Generator& /*generator*/) override {}
+
+ private:
+  double eps_;
+  at::Tensor weight_;
+  at::Tensor bias_;
+};
+
 class Linear : public Initialised {
  public:
   Linear(int64_t in, int64_t out) {
@@ -109,6 +131,17 @@ class Dropout : public Layer {
   double probability_;
 };
 
+class ChannelDropout : public Layer {
+ public:
+  explicit ChannelDropout(double probability) : probability_(probability) {}
+  at::Tensor forward(const at::Tensor& input) override {
+    return at::feature_dropout(input, probability_, is_training());
+  }
+
+ private:
+  double probability_;
+};
+
 /// A layer without parameters.
 class Function : public Layer {
  public:
@@ -134,6 +167,10 @@ LayerPointer batch_norm(int64_t channels, double eps) {
   return std::make_shared<BatchNorm>(channels, eps);
 }
 
+LayerPointer layer_norm(int64_t channels, double eps) {
+  return std::make_shared<LayerNorm>(channels, eps);
+}
+
 LayerPointer linear(int64_t in, int64_t out) { return std::make_shared<Linear>(in, out); }
 
 LayerPointer relu() {
@@ -142,6 +179,14 @@ LayerPointer relu() {
 
 LayerPointer relu6() {
   return function([](const at::Tensor& x) { return at::hardtanh(x, 0, 6); });
+}
+
+LayerPointer gelu() {
+  return function([](const at::Tensor& x) { return at::gelu(x); });
+}
+
+LayerPointer channel_dropout(double probability) {
+  return std::make_shared<ChannelDropout>(probability);
 }
 
 LayerPointer dropout(double probability) { return std::make_shared<Dropout>(probability); }
@@ -183,8 +228,12 @@ std::shared_ptr<Chain> chain(std::vector<LayerPointer> layers) {
 void initialise(torch::nn::Module& module, uint64_t seed) {
   at::NoGradGuard no_grad;
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  for (const std::shared_ptr<torch::nn::Module>& child : module.modules(/*include_self=*/false)) {
-    if (auto* layer = dynamic_cast<Initialised*>(child.get())) layer->draw(generator);
+  for (const std::shared_ptr<torch::nn::Module>& child : module.modules()) {
+    if (auto* layer = dynamic_cast<Initialised*>(child.get())) {
+      layer->draw(generator);
+    } else {
+      for (at::Tensor& own : child->parameters(/*recurse=*/false)) own.normal_(0, 0.02, generator);
+    }
   }
 }
 
@@ -196,13 +245,16 @@ void randomise_statistics(torch::nn::Module& module, uint64_t seed) {
   at::NoGradGuard no_grad;
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   module.apply([&](torch::nn::Module& layer) {
-    at::Tensor* mean = layer.named_buffers(/*recurse=*/false).find("running_mean");
-    if (mean == nullptr || !mean->defined()) return;
-    mean->normal_(0, 0.3, generator);
-    layer.named_buffers(false)["running_var"].uniform_(0.5, 2, generator);
+    auto buffers = layer.named_buffers(/*recurse=*/false);
     auto parameters = layer.named_parameters(false);
+    at::Tensor* weight = parameters.find("weight");
+    if (weight == nullptr || weight->dim() != 1) return;
+    if (at::Tensor* mean = buffers.find("running_mean")) {
+      mean->normal_(0, 0.3, generator);
+      buffers["running_var"].uniform_(0.5, 2, generator);
+    }
     // Scales of both signs: a rule that only holds for positive ones must not pass.
-    if (auto* weight = parameters.find("weight")) weight->normal_(0, 1, generator);
+    weight->normal_(0, 1, generator);
     if (auto* bias = parameters.find("bias")) bias->normal_(0, 0.3, generator);
   });
 }

@@ -21,5 +21,9 @@ std::shared_ptr<ZooNetwork> make_mobilenet_v2(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_mnasnet(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_squeezenet(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_googlenet(const NetworkSpec& spec);
+std::shared_ptr<ZooNetwork> make_deit(const NetworkSpec& spec);
+std::shared_ptr<ZooNetwork> make_vit(const NetworkSpec& spec);
+std::shared_ptr<ZooNetwork> make_upernet(const NetworkSpec& spec);
+std::shared_ptr<ZooNetwork> make_segformer(const NetworkSpec& spec);
 
 }  // namespace cpd::zoo
