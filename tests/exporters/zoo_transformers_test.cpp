@@ -1,3 +1,4 @@
+#include <cpd/core/error.h>
 #include <cpd/exporters/export_pruned.h>
 #include <cpd/zoo/network.h>
 #include <gmock/gmock.h>

@@ -6,6 +6,7 @@
 #include <ATen/record_function.h>
 #include <support/executed_products.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -37,7 +38,11 @@ std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& call) {
   if (name == "aten::convolution") {
     const at::Tensor weight = input(call, 1);
     const int64_t kernel = weight.numel() / weight.size(0);
-    const bool transposed = call.inputs()[6].toBool();
+    // Where it stands among the inputs differs between callers.
+    const auto inputs = call.inputs();
+    const auto flag = std::find_if(inputs.begin(), inputs.end(),
+                                   [](const auto& value) { return value.isBool(); });
+    const bool transposed = flag != inputs.end() && flag->toBool();
     (transposed ? context->fixed : context->per_output) =
         transposed ? input(call, 0).numel() * kernel : kernel;
   } else if (matrix.count(name) != 0) {

@@ -37,7 +37,7 @@ std::string message_of(const std::string& text) {
   return "no error";
 }
 
-class EveryNetwork : public testing::TestWithParam<std::string> {};
+class EveryNetwork : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryNetwork, TakesSmallImages) {
   at::NoGradGuard no_grad;
@@ -81,7 +81,7 @@ TEST_P(EveryNetwork, GivesEveryParameterAGradient) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork, testing::ValuesIn(network_names()),
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork, ::testing::ValuesIn(network_names()),
                          [](const auto& test) { return test.param; });
 
 // The counts are those that the networks were published with (torchvision's, without GoogLeNet's
