@@ -48,7 +48,7 @@ test: build
 	@cd $(BUILD) && OMP_NUM_THREADS=1 ctest --output-on-failure -j $(JOBS)
 
 demo: build
-	@$(BUILD)/bin/cpd demo
+	@$(BUILD)/bin/cpd demo -o $(BUILD)/demo --force
 
 test-python: build
 	@scripts/setup --python

@@ -32,10 +32,13 @@ Command inspect_command();
 Command explain_command();
 Command sample_command();
 Command prune_command();
+Command train_command();
+Command distill_command();
 Command eval_command();
 Command compare_command();
 Command verify_command();
 Command measure_command();
+Command demo_command();
 
 /// All commands, in the order of the help.
 std::vector<Command> commands();

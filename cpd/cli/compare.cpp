@@ -57,10 +57,10 @@ Json distance_json(const Distance& distance) {
 
 /// The accuracy of a file on the images that the options name.
 double accuracy_of(const po::variables_map& values, const std::string& path,
-                   const ImageShape& shape, const std::string& title) {
+                   const ImageShape& shape) {
   const DataOptions options = data_options(values);
   Loader loader = evaluation_loader(open_dataset(options, "test"), options, shape);
-  return evaluate(load_classifier(path, seed_of(values)), std::move(loader), title).accuracy();
+  return evaluate(*load_network(path, seed_of(values)), loader).accuracy;
 }
 
 int run_compare(const po::variables_map& values) {
@@ -72,8 +72,8 @@ int run_compare(const po::variables_map& values) {
   Figures before = figures_of(dense, dense_path, "dense");
   Figures after = figures_of(pruned, pruned_path, "pruned");
   if (with_data) {
-    before.accuracy = accuracy_of(values, dense_path, image_shape(dense), "dense");
-    after.accuracy = accuracy_of(values, pruned_path, image_shape(pruned), "pruned");
+    before.accuracy = accuracy_of(values, dense_path, image_shape(dense));
+    after.accuracy = accuracy_of(values, pruned_path, image_shape(pruned));
   }
   const Distance distance = distance_of(dense, pruned);
   const std::string text =

@@ -26,19 +26,19 @@ int run_eval(const po::variables_map& values) {
   if (options.data.empty()) throw UsageError("--data is missing: the images to classify");
   check_outputs(values, {"output"});
   set_threads(values);
-  const Classifier network = load_classifier(path, seed_of(values));
+  const auto network = load_network(path, seed_of(values));
   const DatasetPointer dataset = open_dataset(options, "test");
-  const ImageShape shape = input_shape(values, path, network, *dataset);
-  const Evaluation result =
-      evaluate(network, evaluation_loader(dataset, options, shape), "evaluate");
-  const std::string text = facts_text({{"accuracy", percent_text(result.accuracy())},
+  const ImageShape shape = input_shape(values, path, *network, *dataset);
+  Loader loader = evaluation_loader(dataset, options, shape);
+  const Evaluation result = evaluate(*network, loader);
+  const std::string text = facts_text({{"accuracy", percent_text(result.accuracy)},
                                        {"images", std::to_string(result.images)},
                                        {"loss", Json(result.loss).dump()}});
   deliver(values, text, [&] {
     return json_text(Json{{"model", path},
                           {"data", options.data},
                           {"input", input_text(shape)},
-                          {"accuracy", result.accuracy()},
+                          {"accuracy", result.accuracy},
                           {"images", result.images},
                           {"loss", result.loss}});
   });

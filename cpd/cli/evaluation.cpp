@@ -1,14 +1,11 @@
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/argmax.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 #include <cpd/cli/evaluation.h>
 #include <cpd/cli/model_argument.h>
 #include <cpd/cli/output.h>
 #include <cpd/core/error.h>
-#include <cpd/core/progress.h>
-#include <cpd/core/text.h>
 #include <cpd/model/read_module.h>
+#include <cpd/training/trainable.h>
 #include <cpd/zoo/network.h>
 #include <cpd/zoo/zoo.h>
 #include <torch/csrc/jit/api/module.h>
@@ -16,38 +13,45 @@
 
 #include <algorithm>
 #include <optional>
-#include <sstream>
+#include <vector>
 
 namespace cpd::cli {
 namespace {
 
-/// The first tensor of what a network returns.
-at::Tensor first_tensor(const c10::IValue& value) {
-  if (value.isTensor()) return value.toTensor();
-  if (value.isTuple() && !value.toTupleRef().elements().empty()) {
-    return first_tensor(value.toTupleRef().elements()[0]);
+/// Every tensor of what a network returns, in order.
+void collect(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
+  if (value.isTensor()) {
+    tensors.push_back(value.toTensor());
+  } else if (value.isTuple()) {
+    for (const auto& item : value.toTupleRef().elements()) collect(item, tensors);
+  } else if (value.isList()) {
+    for (const c10::IValue& item : value.toListRef()) collect(item, tensors);
+  } else if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict()) collect(entry.value(), tensors);
   }
-  if (value.isList() && !value.toListRef().empty()) return first_tensor(value.toListRef()[0]);
-  if (value.isGenericDict() && !value.toGenericDict().empty()) {
-    return first_tensor(value.toGenericDict().begin()->value());
-  }
-  return {};
 }
 
-void check_scores(const at::Tensor& scores, const Batch& batch) {
-  std::ostringstream shape;
-  if (scores.defined()) shape << scores.sizes();
-  if (!scores.defined() || scores.dim() != 2 || scores.size(0) != batch.images.size(0)) {
-    throw Error("the network gives " + (scores.defined() ? shape.str() : "no tensor") + " for " +
-                    std::to_string(batch.images.size(0)) + " images",
-                {}, "one score per class for each image");
+/// A TorchScript module as it is: its tensors are nobody else's business.
+class FileNetwork : public Trainable {
+ public:
+  explicit FileNetwork(const std::string& path) : module_(read_module(path)) { module_.eval(); }
+
+  std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs) override {
+    // The profiling executor compiles on its first runs and again for another batch size.
+    const torch::jit::GraphOptimizerEnabledGuard plain(false);
+    std::vector<at::Tensor> outputs;
+    collect(module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end())), outputs);
+    return outputs;
   }
-  const int64_t largest = batch.labels.max().item<int64_t>();
-  if (largest < scores.size(1)) return;
-  throw Error("an image has class " + std::to_string(largest) + ", the network has " +
-                  std::to_string(scores.size(1)) + " classes",
-              {}, "data with the classes that the network was trained for");
-}
+  NamedTensors parameters() const override { return {}; }
+  NamedTensors buffers() const override { return {}; }
+  void train(bool on) override { module_.train(on); }
+  bool is_training() const override { return module_.is_training(); }
+  void to(c10::Device device) override { module_.to(device); }
+
+ private:
+  torch::jit::Module module_;
+};
 
 /// The shape that some images share, if they are small enough to be taken as they are.
 std::optional<ImageShape> common_shape(const Dataset& dataset) {
@@ -64,10 +68,10 @@ std::optional<ImageShape> common_shape(const Dataset& dataset) {
   return common;
 }
 
-bool runs(const Classifier& network, const ImageShape& shape) {
+bool runs(Trainable& network, const ImageShape& shape) {
   const at::NoGradGuard no_grad;
   try {
-    return network(at::zeros({2, shape.channels, shape.height, shape.width})).defined();
+    return !network.forward({at::zeros({2, shape.channels, shape.height, shape.width})}).empty();
   } catch (const std::exception&) {
     return false;
   }
@@ -85,8 +89,8 @@ std::vector<ImageShape> usual_shapes(const Dataset& dataset) {
 
 }  // namespace
 
-ImageShape input_shape(const po::variables_map& values, const std::string& path,
-                       const Classifier& network, const Dataset& dataset) {
+ImageShape input_shape(const po::variables_map& values, const std::string& path, Trainable& network,
+                       const Dataset& dataset) {
   const auto specs = input_specs(values, path);
   if (!specs.empty()) {
     const Shape& shape = specs.front().shape;
@@ -109,36 +113,11 @@ ImageShape input_shape(const po::variables_map& values, const std::string& path,
               "its input, such as --input 1,3,224,224");
 }
 
-Classifier load_classifier(const std::string& path, uint64_t seed) {
-  if (is_network_text(path)) {
-    auto network = make_network(parse_network(path), seed);
-    network->eval();
-    return [network](const at::Tensor& images) { return network->forward(images); };
-  }
-  auto module = std::make_shared<torch::jit::Module>(read_module(path));
-  module->eval();
-  return [module](const at::Tensor& images) {
-    // The profiling executor compiles on its first runs and again for another batch size.
-    const torch::jit::GraphOptimizerEnabledGuard plain(false);
-    return first_tensor(module->forward({images}));
-  };
-}
-
-Evaluation evaluate(const Classifier& network, Loader loader, const std::string& title) {
-  const at::NoGradGuard no_grad;
-  Progress progress(title, loader.batches());
-  Evaluation result;
-  double loss = 0;
-  for (int64_t done = 0; const auto batch = loader.next(); progress.update(++done)) {
-    const at::Tensor scores = network(batch->images);
-    check_scores(scores, *batch);
-    result.images += batch->labels.size(0);
-    result.correct += scores.argmax(1).eq(batch->labels).sum().item<int64_t>();
-    loss += at::cross_entropy_loss(scores, batch->labels, {}, at::Reduction::Sum).item<double>();
-  }
-  result.loss = loss / static_cast<double>(result.images);
-  progress.finish(percent_text(result.accuracy()) + " correct");
-  return result;
+std::unique_ptr<Trainable> load_network(const std::string& path, uint64_t seed) {
+  if (!is_network_text(path)) return std::make_unique<FileNetwork>(path);
+  auto network = make_network(parse_network(path), seed);
+  network->eval();
+  return trainable(network);
 }
 
 }  // namespace cpd::cli

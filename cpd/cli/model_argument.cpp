@@ -32,7 +32,9 @@ std::vector<InputSpec> embedded_specs(const std::string& path) {
 
 ImportOptions import_options(const po::variables_map& values) {
   ImportOptions options;
-  options.batch_dim = static_cast<int>(whole_of(values, "batch-dim", 0, 100));
+  if (given(values, "batch-dim")) {
+    options.batch_dim = static_cast<int>(whole_of(values, "batch-dim", 0, 100));
+  }
   options.seed = seed_of(values);
   return options;
 }
@@ -55,13 +57,17 @@ Model zoo_model(const std::string& text, const po::variables_map& values) {
 
 }  // namespace
 
+void add_run_options(po::options_description& options) {
+  options.add_options()("seed", value("N")->default_value("0"), "of everything that is random")(
+      "threads", value("N"), "threads that LibTorch computes with");
+}
+
 void add_model_options(po::options_description& options) {
   options.add_options()("input", values("SHAPE"),
                         "shape of an input, batch first: 2,3,224,224 or 1,128:int64 or "
                         "1,128:int64:0-999; once for each input")(
-      "batch-dim", value("N")->default_value("0"), "which dimension of the inputs is the batch")(
-      "seed", value("N")->default_value("0"), "of everything that is random")(
-      "threads", value("N"), "threads that LibTorch computes with");
+      "batch-dim", value("N")->default_value("0"), "which dimension of the inputs is the batch");
+  add_run_options(options);
 }
 
 uint64_t seed_of(const po::variables_map& values) {

@@ -9,7 +9,9 @@
 
 namespace cpd::cli {
 
-/// Adds `--input`, `--batch-dim`, `--seed` and `--threads`.
+/// Adds `--seed` and `--threads`.
+void add_run_options(po::options_description& options);
+/// Adds these, `--input` and `--batch-dim`.
 void add_model_options(po::options_description& options);
 
 /// The network that the command line names: a TorchScript file, or `zoo:NAME` with random weights,

@@ -216,7 +216,7 @@ TEST_F(BadInput, AFullDiskLeavesNothingHalfWritten) {
 
 TEST_F(BadInput, CtrlCLeavesNothingHalfWritten) {
   const ProgramRun run =
-      interrupted({"prune", "zoo:resnet50", "--macs", "0.5", "-o", "out.pt"}, 3000);
+      interrupted({"prune", "zoo:resnet50", "--macs", "0.5", "-o", "out.pt"}, "", 3000);
   EXPECT_EQ(run.status, -1);
   EXPECT_EQ(files(), "dense.pt");
 }

@@ -93,9 +93,11 @@ ProgramRun ProgramTest::cpd_writing_to(const std::string& output,
 }
 
 ProgramRun ProgramTest::interrupted(const std::vector<std::string>& arguments,
-                                    int milliseconds) const {
+                                    const std::string& file, int milliseconds) const {
+  constexpr int kPatience = 1200;
   const Launch launch = launch_in(folder_);
   const pid_t child = start(launch, arguments);
+  for (int i = 0; i < kPatience && !file.empty() && !exists(file); ++i) ::usleep(100'000);
   ::usleep(static_cast<useconds_t>(milliseconds) * 1000);
   ::kill(child, SIGINT);
   return finish(child, launch);

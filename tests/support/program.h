@@ -27,8 +27,10 @@ class ProgramTest : public ::testing::Test {
   ProgramRun cpd_on_full_disk(const std::vector<std::string>& arguments, long bytes) const;
   /// The same with standard output to a file or device.
   ProgramRun cpd_writing_to(const std::string& output, std::vector<std::string> arguments) const;
-  /// Starts it, sends Ctrl-C after a while and waits for its end.
-  ProgramRun interrupted(const std::vector<std::string>& arguments, int milliseconds) const;
+  /// Starts it, waits until a file is there (none: not for any) and some time more, sends Ctrl-C
+  /// and waits for its end.
+  ProgramRun interrupted(const std::vector<std::string>& arguments, const std::string& file,
+                         int milliseconds) const;
 
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   bool exists(const std::string& name) const { return std::filesystem::exists(path(name)); }
