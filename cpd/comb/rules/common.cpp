@@ -214,4 +214,13 @@ void set_integer(RewriteContext& rewrite, const std::string& argument, int64_t v
   rewrite.op().set(argument, Expr::constant(value));
 }
 
+void set_rows(RewriteContext& rewrite, const std::string& argument, int64_t kept) {
+  const Expr dense = std::get<Expr>(rewrite.dense_op().arg(argument));
+  const int64_t rows = dense.dense_int();
+  if (kept == rows) return;
+  if (dense.is_constant()) return set_integer(rewrite, argument, kept);
+  const Expr share = Expr::call("mul", {dense, Expr::constant(kept)});
+  rewrite.op().set(argument, Expr::call("floordiv", {share, Expr::constant(rows)}));
+}
+
 }  // namespace cpd::rules

@@ -62,5 +62,8 @@ void own_sizes(RewriteContext& rewrite, const std::string& argument, ValueId val
 void rewrite_selection(RewriteContext& rewrite, ValueId input, int dim,
                        const std::vector<int64_t>& positions);
 void set_integer(RewriteContext& rewrite, const std::string& argument, int64_t value);
+/// The same for a number of rows of which `kept` stay: where it follows the inputs (a group for
+/// each image) it goes on doing so.
+void set_rows(RewriteContext& rewrite, const std::string& argument, int64_t kept);
 
 }  // namespace cpd::rules

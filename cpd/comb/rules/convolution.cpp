@@ -125,7 +125,7 @@ void rewrite_convolution(RewriteContext& rewrite) {
     return static_cast<int>(rewrite.dense().value(v).shape.size());
   };
   const int channel = rank(op.tensor("input")) - rank(op.tensor("weight")) + 1;
-  rules::set_integer(rewrite, "groups", rewrite.recorded_size("input", channel));
+  rules::set_rows(rewrite, "groups", rewrite.recorded_size("input", channel));
 }
 
 }  // namespace

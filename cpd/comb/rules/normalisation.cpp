@@ -70,7 +70,7 @@ void comb_group_norm(RuleContext& rule) {
 void rewrite_group_norm(RewriteContext& rewrite) {
   const Op& op = rewrite.dense_op();
   if (!rewrite.shrinks(output_of(op), 1)) return;
-  rules::set_integer(rewrite, "num_groups", rewrite.recorded_size("groups", 1));
+  rules::set_rows(rewrite, "num_groups", rewrite.recorded_size("groups", 1));
 }
 
 void comb_instance_norm(RuleContext& rule) {
