@@ -10,7 +10,7 @@ struct Fixture {
   std::string name;     ///< `resnet18_traced`
   std::string network;  ///< `resnet18`
   std::string family;   ///< `classification`, `segmentation`, `detection`
-  std::string form;     ///< `traced`, `scripted`, `training`, `double`, `half`
+  std::string form;     ///< `traced`, `scripted`, `double`, `half`
   std::string file;     ///< path
   std::string input;    ///< `2,3,224,224`
 };

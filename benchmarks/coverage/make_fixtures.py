@@ -21,8 +21,6 @@ from torchvision import models
 
 VERSIONS = {"torch": "2.11.0", "torchvision": "0.26.0"}
 SIZES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
-# Also traced in training mode: networks that draw nothing at random there.
-IN_TRAINING = ("resnet18", "shufflenet_v2_x0_5", "densenet121", "regnet_y_400mf")
 IN_DOUBLE = ("resnet18", "vit_b_32")
 IN_HALF = ("squeezenet1_1",)
 
@@ -117,7 +115,7 @@ def settle_statistics(network, example):
 
 
 def in_form(network, form, example):
-    network = network.train() if form == "training" else network.eval()
+    network = network.eval()
     if form == "scripted":
         return torch.jit.script(network)
     if form == "double":
@@ -129,7 +127,6 @@ def in_form(network, form, example):
 
 def forms_of(name, family):
     forms = ["traced"] if family == "detection" else ["traced", "scripted"]
-    forms += ["training"] if name in IN_TRAINING else []
     forms += ["double"] if name in IN_DOUBLE else []
     return forms + (["half"] if name in IN_HALF else [])
 
@@ -163,7 +160,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--filter", nargs="*", default=["*"], help="names of networks, with *")
     parser.add_argument("--largest", type=float, default=150e6, help="parameters of the largest")
-    parser.add_argument("--forms", default="traced,scripted,training,double,half")
+    parser.add_argument("--forms", default="traced,scripted,double,half")
     arguments = parser.parse_args()
     check_versions()
     warnings.filterwarnings("ignore")
