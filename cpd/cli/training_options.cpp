@@ -107,6 +107,7 @@ TrainOptions training_options(const po::variables_map& values) {
   try {
     read_json(options_json(values), "", options);
     options.verify("");
+    check_range("epochs", static_cast<double>(options.epochs), 1);
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
