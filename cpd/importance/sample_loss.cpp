@@ -23,7 +23,7 @@ void check_labels(const at::Tensor& labels, int64_t samples, int64_t classes) {
   if (labels.numel() != samples) {
     throw Error("there are " + std::to_string(labels.numel()) + " labels for " +
                     std::to_string(samples) + " samples of the calibration data",
-                {}, "one for each");
+                {}, "one for each sample");
   }
   const at::Tensor outside = labels.lt(0).logical_or(labels.ge(classes));
   if (!outside.any().item<bool>()) return;
