@@ -2,6 +2,7 @@
 
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <cpd/mutators/prunable_share.h>
 
 #include <set>
 
@@ -60,25 +61,6 @@ std::string reason_of(const ChannelMutator& mutator, ValueId value) {
   return text.empty() ? "no unit has it" : text;
 }
 
-double macs_share(const ChannelMutator& mutator) {
-  const Combing& combing = mutator.combing();
-  Keep smallest(combing);
-  for (const auto& unit : mutator.units()) {
-    if (!unit->is_mutable()) continue;
-    for (const auto& block : unit->group().blocks) {
-      for (size_t i = 1; i < block.size(); ++i) smallest.set(block[i], false);
-    }
-  }
-  const auto dense = mutator.costs().by_op(Keep(combing));
-  const auto small = mutator.costs().by_op(smallest);
-  double all = 0, shrinking = 0;
-  for (size_t i = 0; i < dense.size(); ++i) {
-    all += static_cast<double>(dense[i].macs);
-    if (small[i].macs < dense[i].macs) shrinking += static_cast<double>(dense[i].macs);
-  }
-  return all == 0 ? 0 : shrinking / all;
-}
-
 }  // namespace
 
 Shares shares_of(const ChannelMutator& mutator) {
@@ -100,7 +82,7 @@ Shares shares_of(const ChannelMutator& mutator) {
   const auto all = static_cast<double>(std::max<int64_t>(1, shares.parameters));
   shares.prunable = static_cast<double>(prunable) / all;
   shares.removable = static_cast<double>(removable) / all;
-  shares.macs = macs_share(mutator);
+  shares.macs = prunable_share(mutator).macs;
   return shares;
 }
 

@@ -23,11 +23,6 @@ const std::vector<std::string>& interval_names() {
   return names;
 }
 
-/// `hessian` stands for the Fisher gate while a network trains.
-Importance training_importance(const Importance& importance) {
-  return importance.name == "hessian" ? Importance("fisher") : importance;
-}
-
 void read_priority(JsonObject& object, int& priority) {
   if (const Json* value = object.take("priority")) {
     priority = cpd::read_priority(*value, key_path(object.path(), "priority"));
@@ -130,7 +125,7 @@ struct PruningHook::State {
       : mutator(mutator_in),
         options(std::move(options_in)),
         network(mutator_in),
-        importance(training_importance(mutator_in.options().importance)),
+        importance(while_training(mutator_in.options().importance)),
         own_gates(importance.needs == Needs::kStatistics && gates_suffice(importance.name)) {
     for (const auto& unit : mutator.units()) {
       const std::vector<double> ones(static_cast<size_t>(unit->num_channels()), 1.0);

@@ -5,6 +5,7 @@
 #include <cpd/cli/output.h>
 #include <cpd/core/error.h>
 #include <cpd/model/read_module.h>
+#include <cpd/model/reference.h>
 #include <cpd/training/trainable.h>
 #include <cpd/zoo/network.h>
 #include <cpd/zoo/zoo.h>
@@ -18,19 +19,6 @@
 namespace cpd::cli {
 namespace {
 
-/// Every tensor of what a network returns, in order.
-void collect(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
-  if (value.isTensor()) {
-    tensors.push_back(value.toTensor());
-  } else if (value.isTuple()) {
-    for (const auto& item : value.toTupleRef().elements()) collect(item, tensors);
-  } else if (value.isList()) {
-    for (const c10::IValue& item : value.toListRef()) collect(item, tensors);
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) collect(entry.value(), tensors);
-  }
-}
-
 /// A TorchScript module as it is: its tensors are nobody else's business.
 class FileNetwork : public Trainable {
  public:
@@ -39,9 +27,7 @@ class FileNetwork : public Trainable {
   std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs) override {
     // The profiling executor compiles on its first runs and again for another batch size.
     const torch::jit::GraphOptimizerEnabledGuard plain(false);
-    std::vector<at::Tensor> outputs;
-    collect(module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end())), outputs);
-    return outputs;
+    return tensors_in(module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end())));
   }
   NamedTensors parameters() const override { return {}; }
   NamedTensors buffers() const override { return {}; }

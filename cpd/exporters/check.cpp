@@ -5,6 +5,7 @@
 #include <cpd/exporters/check_internal.h>
 #include <cpd/model/argument.h>
 #include <cpd/model/execution.h>
+#include <cpd/model/reference.h>
 #include <cpd/model/scalar_type.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -23,18 +24,6 @@ using TensorList = std::vector<at::Tensor>;
 constexpr double kDoubleBound = 1e-9;
 constexpr double kFloatBound = 1e-5;
 
-void collect(const c10::IValue& value, TensorList& tensors) {
-  if (value.isTensor()) {
-    tensors.push_back(value.toTensor());
-  } else if (value.isTuple()) {
-    for (const auto& item : value.toTupleRef().elements()) collect(item, tensors);
-  } else if (value.isList()) {
-    for (const c10::IValue& item : value.toListRef()) collect(item, tensors);
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) collect(entry.value(), tensors);
-  }
-}
-
 /// What the interpreter says is wrong, without its trace through the code.
 std::string reason_of(const std::string& message) {
   const std::string mark = "RuntimeError: ";
@@ -44,13 +33,11 @@ std::string reason_of(const std::string& message) {
 
 TensorList run_module(torch::jit::Module& module, const TensorList& inputs) {
   std::vector<c10::IValue> stack(inputs.begin(), inputs.end());
-  TensorList outputs;
   try {
-    collect(module.forward(stack), outputs);
+    return tensors_in(module.forward(stack));
   } catch (const std::exception& error) {
     throw Error("the exported network does not run: " + reason_of(error.what()));
   }
-  return outputs;
 }
 
 TensorList run_model(const Model& model, const TensorList& inputs) {

@@ -80,6 +80,12 @@ EvaluationMode::~EvaluationMode() {
   for (const auto& [object, training] : before_) object->setAttr("training", training);
 }
 
+std::vector<at::Tensor> tensors_in(const c10::IValue& value) {
+  std::vector<at::Tensor> tensors;
+  collect(value, tensors);
+  return tensors;
+}
+
 std::vector<at::Tensor> run_original(const torch::jit::Module& module,
                                      const std::vector<at::Tensor>& inputs) {
   const BufferGuard buffers(module);

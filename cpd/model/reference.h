@@ -24,6 +24,9 @@ class EvaluationMode {
   std::vector<std::pair<c10::intrusive_ptr<c10::ivalue::Object>, bool>> before_;
 };
 
+/// Every tensor of what a network returns, in order; tuples, lists and dicts are looked into.
+std::vector<at::Tensor> tensors_in(const c10::IValue& value);
+
 /// The tensors that the module itself returns, in the order of `Graph::output_values`. Buffers that
 /// the forward pass writes are restored. Throws std::exception if the network raises.
 std::vector<at::Tensor> run_original(const torch::jit::Module& module,

@@ -19,9 +19,6 @@ const Json& object_at(const Json& json, const std::string& path);
 
 /// The key `model` of plans, groups and reports.
 Json identity_json(const ModelIdentity& identity);
-/// An entry of the list `locked` of groups and reports.
-Json locked_json(const LockedEntry& entry);
-void read_json(const Json& json, const std::string& path, LockedEntry& entry);
 void read_json(const Json& json, const std::string& path, ModelIdentity& identity);
 /// An entry of the list `locked` of groups and reports.
 Json locked_json(const LockedEntry& entry);

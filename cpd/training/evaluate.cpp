@@ -18,7 +18,7 @@ class Counts {
     const at::Tensor logits = fitted_logits(outputs.at(0), batch.labels);
     const bool maps = batch.labels.dim() > 1;
     const at::Tensor counted =
-        maps ? batch.labels.ne(kIgnoredLabel) : batch.labels.eq(batch.labels);
+        maps ? batch.labels.ne(kIgnoredPixel) : batch.labels.eq(batch.labels);
     const int64_t positions = counted.sum().item<int64_t>();
     images_ += batch.labels.size(0);
     positions_ += positions;

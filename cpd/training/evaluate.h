@@ -29,7 +29,7 @@ struct Evaluation {
 };
 
 /// Runs the network in evaluation mode over one epoch of batches; labels are classes (N) or maps
-/// (N, H, W), of which `kIgnoredLabel` does not count. Throws cpd::Error if outputs and labels do
+/// (N, H, W), of which `kIgnoredPixel` does not count. Throws cpd::Error if outputs and labels do
 /// not fit or there are no batches.
 Evaluation evaluate(Trainable& network, const BatchSource& data,
                     const EvaluateOptions& options = {});

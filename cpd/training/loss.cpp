@@ -9,7 +9,7 @@ namespace {
 void check_labels(const at::Tensor& logits, const at::Tensor& labels) {
   const int64_t classes = logits.size(1);
   at::Tensor counted = labels;
-  if (labels.dim() > 1) counted = labels.masked_select(labels.ne(kIgnoredLabel));
+  if (labels.dim() > 1) counted = labels.masked_select(labels.ne(kIgnoredPixel));
   if (counted.numel() == 0) return;
   for (const int64_t label : {counted.min().item<int64_t>(), counted.max().item<int64_t>()}) {
     if (label >= 0 && label < classes) continue;
@@ -43,7 +43,7 @@ at::Tensor fitted_logits(const at::Tensor& logits, const at::Tensor& labels) {
 at::Tensor cross_entropy(const std::vector<at::Tensor>& outputs, const Batch& batch,
                          double smoothing) {
   return at::cross_entropy_loss(fitted_logits(outputs.at(0), batch.labels), batch.labels, {},
-                                at::Reduction::Mean, batch.labels.dim() > 1 ? kIgnoredLabel : -100,
+                                at::Reduction::Mean, batch.labels.dim() > 1 ? kIgnoredPixel : -100,
                                 smoothing);
 }
 

@@ -8,9 +8,6 @@
 
 namespace cpd {
 
-/// Positions of a label map with this class count neither in losses nor in accuracies.
-constexpr int64_t kIgnoredLabel = 255;
-
 /// The loss of a batch, a mean over its samples, from the network's outputs.
 using Loss = std::function<at::Tensor(const std::vector<at::Tensor>& outputs, const Batch& batch)>;
 
@@ -19,7 +16,7 @@ using Loss = std::function<at::Tensor(const std::vector<at::Tensor>& outputs, co
 /// of samples do not fit or a label has no output.
 at::Tensor fitted_logits(const at::Tensor& logits, const at::Tensor& labels);
 
-/// Mean cross entropy of the first output with the labels, positions of `kIgnoredLabel` left out of
+/// Mean cross entropy of the first output with the labels, positions of `kIgnoredPixel` left out of
 /// label maps. `smoothing`: share of the target spread over all classes.
 at::Tensor cross_entropy(const std::vector<at::Tensor>& outputs, const Batch& batch,
                          double smoothing = 0);

@@ -6,7 +6,6 @@
 #include <ATen/record_function.h>
 #include <support/executed_products.h>
 
-#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -28,7 +27,18 @@ int& depth() {
   return value;
 }
 
-at::Tensor input(const at::RecordFunction& call, size_t i) { return call.inputs()[i].toTensor(); }
+/// An argument of an op. What a call hands over may be the interpreter's whole stack: the arguments
+/// are the last of it.
+const c10::IValue& argument(const at::RecordFunction& call, size_t i) {
+  const auto inputs = call.inputs();
+  return inputs[inputs.size() - call.num_inputs() + i];
+}
+at::Tensor input(const at::RecordFunction& call, size_t i) { return argument(call, i).toTensor(); }
+/// The first result, on the same stack.
+at::Tensor output(const at::RecordFunction& call) {
+  const auto outputs = call.outputs();
+  return outputs[outputs.size() - call.num_outputs()].toTensor();
+}
 
 std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& call) {
   static const std::set<std::string> matrix = {"aten::mm", "aten::bmm", "aten::mv", "aten::dot"};
@@ -38,11 +48,7 @@ std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& call) {
   if (name == "aten::convolution") {
     const at::Tensor weight = input(call, 1);
     const int64_t kernel = weight.numel() / weight.size(0);
-    // Where it stands among the inputs differs between callers.
-    const auto inputs = call.inputs();
-    const auto flag = std::find_if(inputs.begin(), inputs.end(),
-                                   [](const auto& value) { return value.isBool(); });
-    const bool transposed = flag != inputs.end() && flag->toBool();
+    const bool transposed = argument(call, 6).toBool();
     (transposed ? context->fixed : context->per_output) =
         transposed ? input(call, 0).numel() * kernel : kernel;
   } else if (matrix.count(name) != 0) {
@@ -64,7 +70,7 @@ void end(const at::RecordFunction& call, at::ObserverContext* context) {
   if (context == nullptr) return;
   if (--depth() > 0) return;
   const auto* counted = static_cast<const Call*>(context);
-  total() += counted->fixed + counted->per_output * call.outputs().front().toTensor().numel();
+  total() += counted->fixed + counted->per_output * output(call).numel();
 }
 
 }  // namespace
