@@ -4,6 +4,7 @@
 #include <cpd/core/error.h>
 #include <cpd/exporters/export_pruned.h>
 #include <cpd/mutators/channel_mutator.h>
+#include <cpd/units/plan_of.h>
 #include <support/executed_products.h>
 #include <torch/script.h>
 
@@ -17,6 +18,15 @@ namespace cpd::coverage {
 namespace {
 
 constexpr double kDoubleBound = 1e-9, kFloatBound = 1e-5, kRatio = 0.5;
+
+/// What went wrong in one line: LibTorch puts it last, below where it happened.
+std::string summary_of(const std::string& text) {
+  for (const char* mark : {"RuntimeError: ", "Error: "}) {
+    const size_t found = text.rfind(mark);
+    if (found != std::string::npos) return text.substr(found, text.find('\n', found) - found);
+  }
+  return text.substr(0, text.find('\n'));
+}
 
 /// Thrown where something is not as it must be; the text becomes the verdict.
 class Failure : public std::runtime_error {
@@ -56,8 +66,7 @@ class Examination {
       for (const char* score : {"random", "l1"}) prune(score);
       row_["verdict"] = "exact";
     } catch (const std::exception& error) {
-      std::string text = error.what();
-      row_["verdict"] = stage_ + ": " + text.substr(0, text.find('\n'));
+      row_["verdict"] = stage_ + ": " + summary_of(error.what());
     }
     return row_;
   }
@@ -97,7 +106,7 @@ class Examination {
     row_["forward"] = to_json(measured([&] { own = run_file(module, inputs_.front()); }));
     const double error = error_between(forward(dynamic, inputs_.front()), own);
     row_["unmasked_error"] = error;
-    module.to(torch::kDouble);
+    to_double(module);
     const double rounding = error_between(own, run_file(module, in_double(inputs_.front())));
     row_["rounding"] = rounding;
     bound_ = fixture_.form == "double" ? kDoubleBound : std::max(kFloatBound, 8 * rounding);
@@ -123,16 +132,22 @@ class Examination {
     mutator.set_choices(choices);
   }
 
-  /// From the graph to a plan, timed; and what of the network can be pruned.
+  /// From the graph to a plan, and the same with scores and slices, timed; and what of the network
+  /// can be pruned.
   void analyse() {
     stage_ = "analysis";
     Combing combing;
     row_["comb"] = to_json(measured([&] { combing = comb(*model_); }));
     std::optional<ChannelMutator> mutator;
     row_["analysis"] = to_json(measured([&] {
-      mutator.emplace(mutator_of("l1", false));
+      mutator.emplace(mutator_of("random", false));
       halve(*mutator);
       mutator->plan();
+    }));
+    row_["slicing"] = to_json(measured([&] {
+      ChannelMutator scored = mutator_of("l1", false);
+      halve(scored);
+      slice(scored.plan());
     }));
     row_["certificate"] = to_json(measured([&] { certify(*mutator); }));
     row_["units"] = mutator->mutable_units().size();
@@ -144,6 +159,14 @@ class Examination {
     row_["stays"] = shares.stays;
     row_["unknown_ops"] = combing.unknown_ops;
     mutator->check_prunable();
+  }
+
+  /// All parameters as a plan cuts them.
+  void slice(const Plan& plan) const {
+    for (const auto& entry : model_->parameters) {
+      const auto dimensions = plan.parameters.find(entry.name);
+      if (dimensions != plan.parameters.end()) cut(entry.tensor, dimensions->second);
+    }
   }
 
   void prune(const std::string& score) {
@@ -216,8 +239,8 @@ class Examination {
   /// The file against the dense one whose readers are zero where the plan says so, in double.
   void compare_with_zeroed(Json& result) const {
     torch::jit::Module file = torch::jit::load(pruned_file_), zeroed = dense();
-    file.to(torch::kDouble);
-    zeroed.to(torch::kDouble);
+    to_double(file);
+    to_double(zeroed);
     zero_readers(zeroed, plan());
     const TensorList inputs = in_double(inputs_.front());
     const double error = error_between(run_file(file, inputs), run_file(zeroed, inputs));

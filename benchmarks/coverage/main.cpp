@@ -1,6 +1,6 @@
 // Takes every network of a folder through import, combing, pruning and export, each in a process of
 // its own, and writes one table: `coverage FOLDER [--filter PATTERN]... [--markdown FILE]
-// [--json FILE]`.
+// [--json FILE] [--resume]`.
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
 #include <sys/wait.h>
@@ -9,6 +9,7 @@
 #include <boost/program_options.hpp>
 #include <filesystem>
 #include <iostream>
+#include <map>
 
 #include "examine.h"
 #include "table.h"
@@ -84,18 +85,37 @@ void write_tables(const po::variables_map& given, const Json& rows) {
   if (given.count("json") > 0) write_file(given["json"].as<std::string>(), json_text(rows));
 }
 
+/// Rows of an earlier run that need not be made again, by name.
+std::map<std::string, Json> earlier_rows(const po::variables_map& given) {
+  std::map<std::string, Json> rows;
+  if (!given["resume"].as<bool>()) return rows;
+  if (given.count("json") == 0) throw Error("--resume needs the --json of the run to go on with");
+  const std::string file = given["json"].as<std::string>();
+  if (!std::filesystem::exists(file)) return rows;
+  for (const Json& row : read_json_file(file)) {
+    if (row["verdict"] == "exact") rows[row["name"].get<std::string>()] = row;
+  }
+  return rows;
+}
+
 int run(const po::variables_map& given) {
   const auto patterns = given["filter"].as<std::vector<std::string>>();
   const auto fixtures = read_fixtures(given["folder"].as<std::string>(), patterns);
   const ScratchFolder scratch;
+  const auto earlier = earlier_rows(given);
   Json rows = Json::array();
   bool all_exact = !fixtures.empty();
   for (const auto& fixture : fixtures) {
+    if (const auto found = earlier.find(fixture.name); found != earlier.end()) {
+      rows.push_back(found->second);
+      continue;
+    }
     rows.push_back(examined(fixture, scratch.path(), given["limit"].as<int>()));
     std::cout << line(rows.back()) << std::endl;
     all_exact = all_exact && rows.back()["verdict"] == "exact";
     write_tables(given, rows);
   }
+  write_tables(given, rows);
   return all_exact ? 0 : 1;
 }
 
@@ -105,6 +125,7 @@ po::variables_map parsed(int argc, const char* const* argv) {
       "filter", po::value<std::vector<std::string>>()->multitoken()->default_value({}, "all"),
       "names of files, with *")("markdown", po::value<std::string>(), "file for the table")(
       "json", po::value<std::string>(), "file for all figures")(
+      "resume", po::bool_switch(), "keep the rows of --json that are exact")(
       "limit", po::value<int>()->default_value(1800), "seconds for one network");
   po::positional_options_description positional;
   positional.add("folder", 1);

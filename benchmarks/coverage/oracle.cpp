@@ -80,6 +80,14 @@ TensorList run_file(const torch::jit::Module& module, const TensorList& inputs) 
   return outputs;
 }
 
+void to_double(torch::jit::Module& module) {
+  const auto widen = [](at::Tensor tensor) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.to(torch::kDouble));
+  };
+  for (const at::Tensor& parameter : module.parameters()) widen(parameter);
+  for (const at::Tensor& buffer : module.buffers()) widen(buffer);
+}
+
 void zero_readers(torch::jit::Module& dense, const Plan& plan) {
   const torch::NoGradGuard no_grad;
   for (const auto& parameter : dense.named_parameters()) {

@@ -18,6 +18,9 @@ using TensorList = std::vector<at::Tensor>;
 /// Runs a module; tensors of its outputs in order.
 TensorList run_file(const torch::jit::Module& module, const TensorList& inputs);
 
+/// Makes parameters and buffers of floating point double; whole numbers stay.
+void to_double(torch::jit::Module& module);
+
 /// Sets the slices of a dense module to zero that read what the plan removes.
 void zero_readers(torch::jit::Module& dense, const Plan& plan);
 

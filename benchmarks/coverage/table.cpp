@@ -59,6 +59,7 @@ const std::vector<Column>& columns() {
       {"import, s", [](const Json& row) { return seconds(number(row, "/import/seconds")); }},
       {"forward, s", [](const Json& row) { return seconds(number(row, "/forward/seconds")); }},
       {"analysis, s", [](const Json& row) { return seconds(number(row, "/analysis/seconds")); }},
+      {"with slices, s", [](const Json& row) { return seconds(number(row, "/slicing/seconds")); }},
       {"export, s", [](const Json& row) { return seconds(of_plans(row, "/export/seconds")); }},
       {"import, MB", [](const Json& row) { return megabytes(number(row, "/import/megabytes")); }},
       {"analysis, MB",

@@ -69,6 +69,7 @@ Form common_of(const std::vector<Form>& row) {
 Engine::Engine(const Model& model, const Rules& rules)
     : model_(model), rules_(rules), constants_(model) {
   labels_.resize(graph().values.size());
+  labels_version_.assign(labels_.size(), -1);
   records_.resize(graph().ops.size());
   for (size_t v = 0; v < labels_.size(); ++v) labels_[v] = unlabelled(graph().values[v].shape);
   find_constants();
@@ -179,15 +180,20 @@ void Engine::lock_outputs() {
 }
 
 Labels Engine::labels(ValueId value) {
-  labels_[index(value)] = canonical(labels_[index(value)]);
-  return labels_[index(value)];
+  Labels& own = labels_[index(value)];
+  if (labels_version_[index(value)] != forest_.version()) {
+    for (auto& array : own.dims) make_canonical(array);
+    labels_version_[index(value)] = forest_.version();
+  }
+  return own;
 }
 
 void Engine::set(ValueId output, Labels labels) {
   if (labels.shape != shape(output)) {
     throw Error("a combing rule gave labels of another shape", {op().kind, op().where.text(), ""});
   }
-  labels_[index(output)] = canonical(labels);
+  labels_[index(output)] = canonical(std::move(labels));
+  labels_version_[index(output)] = forest_.version();
 }
 
 at::Tensor Engine::constant(ValueId value) {
@@ -250,27 +256,32 @@ std::map<std::pair<ValueId, int>, Role> Engine::roles() {
   return result;
 }
 
-LabelArray Engine::canonical(const LabelArray& array) {
-  if (array.none()) return array;
-  LabelArray result = array;
+void Engine::make_canonical(LabelArray& array) {
+  if (array.none()) return;
   bool any = false;
-  for (auto& entry : result.entries) {
+  for (auto& entry : array.entries) {
     entry = forest_.canonical(entry);
     any = any || entry != 0;
   }
-  if (!any) return {};
-  for (size_t d = 0; d < result.extents.size(); ++d) {
-    if (result.extents[d] > 1 && constant_along(result, d)) {
-      result = taken(result, static_cast<int>(d), {0});
+  if (!any) {
+    array = {};
+    return;
+  }
+  for (size_t d = 0; d < array.extents.size(); ++d) {
+    if (array.extents[d] > 1 && constant_along(array, d)) {
+      array = taken(array, static_cast<int>(d), {0});
     }
   }
-  return result;
 }
 
-Labels Engine::canonical(const Labels& labels) {
-  Labels result{labels.shape, {}};
-  for (const auto& array : labels.dims) result.dims.push_back(canonical(array));
-  return result;
+LabelArray Engine::canonical(LabelArray array) {
+  make_canonical(array);
+  return array;
+}
+
+Labels Engine::canonical(Labels labels) {
+  for (auto& array : labels.dims) make_canonical(array);
+  return labels;
 }
 
 void Engine::unify(const LabelArray& a, const LabelArray& b) {
@@ -291,7 +302,8 @@ void Engine::unify(const LabelArray& a, const LabelArray& b) {
       why("unequal dependencies meet" + (current_ < 0 ? "" : " in " + op().kind));
   for (size_t i = 0; i < wide_left.entries.size(); ++i) {
     const std::pair<Label, Label> pair{wide_left.entries[i], wide_right.entries[i]};
-    if (pair.first != pair.second && done.insert(pair).second) {
+    const auto simple = [&](Label label) { return forest_.normal_form(label).size() <= 1; };
+    if ((simple(pair.first) && simple(pair.second)) || done.insert(pair).second) {
       forest_.unify(pair.first, pair.second, reason);
     }
   }

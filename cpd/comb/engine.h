@@ -45,8 +45,8 @@ class Engine : public RuleContext {
   Labels merge(const Labels& labels, int dim) override;
 
   /// Constant directions reduced, entries replaced by canonical labels, all zeros = none.
-  LabelArray canonical(const LabelArray& array);
-  Labels canonical(const Labels& labels);
+  LabelArray canonical(LabelArray array);
+  Labels canonical(Labels labels);
 
   const Model& model() const { return model_; }
   Forest& forest() { return forest_; }
@@ -64,6 +64,7 @@ class Engine : public RuleContext {
   std::map<std::pair<ValueId, int>, Role> roles();
 
  private:
+  void make_canonical(LabelArray& array);
   static size_t index(ValueId value) { return static_cast<size_t>(value); }
   void find_constants();
   void make_atoms();
@@ -80,6 +81,7 @@ class Engine : public RuleContext {
   Forest forest_;
   OpId current_ = -1;
   std::vector<Labels> labels_;
+  std::vector<int64_t> labels_version_;  ///< the forest's when they were brought to canonical form
   std::map<ValueId, Labels> atoms_;
   std::vector<bool> weightlike_;  ///< depends on no input of the network
   std::vector<bool> folded_;      ///< depends on buffers and constants only, and is computed

@@ -44,19 +44,19 @@ Label Forest::root(Label label) {
 const std::vector<Label>& Forest::normal_form(Label label) {
   const Label top = root(label);
   const auto t = static_cast<size_t>(top);
+  if (factors_[t].empty()) {  // its own form for as long as it is a root
+    if (top != 0 && forms_[t].empty()) forms_[t].push_back(top);
+    return forms_[t];
+  }
   if (form_version_[t] == version_) return forms_[t];
   std::vector<Label> form;
-  if (top != 0 && factors_[t].empty()) {
-    form.push_back(top);
-  } else {
-    const std::vector<Label> factors = factors_[t];
-    for (Label factor : factors) {
-      const auto& part = normal_form(factor);
-      form.insert(form.end(), part.begin(), part.end());
-    }
-    std::sort(form.begin(), form.end());
-    form.erase(std::unique(form.begin(), form.end()), form.end());
+  const std::vector<Label> factors = factors_[t];
+  for (Label factor : factors) {
+    const auto& part = normal_form(factor);
+    form.insert(form.end(), part.begin(), part.end());
   }
+  std::sort(form.begin(), form.end());
+  form.erase(std::unique(form.begin(), form.end()), form.end());
   forms_[t] = std::move(form);
   form_version_[t] = version_;
   return forms_[t];
@@ -103,8 +103,10 @@ const LockReason* Forest::reason(Label label) {
 }
 
 void Forest::lock_primitive(Label primitive, const LockReason& reason) {
-  reason_of_[static_cast<size_t>(primitive)] = static_cast<int32_t>(reasons_.size());
-  reasons_.push_back(reason);
+  const bool again =
+      !reasons_.empty() && reasons_.back().op == reason.op && reasons_.back().text == reason.text;
+  if (!again) reasons_.push_back(reason);
+  reason_of_[static_cast<size_t>(primitive)] = static_cast<int32_t>(reasons_.size()) - 1;
   parent_[static_cast<size_t>(primitive)] = 0;
   ++version_;
 }
@@ -139,7 +141,13 @@ void Forest::bind(Label primitive, const std::vector<Label>& factors) {
 }
 
 void Forest::unify(Label a, Label b, const LockReason& reason) {
+  a = root(a);
+  b = root(b);
   if (a == b) return;
+  if (factors_[static_cast<size_t>(a)].empty() && factors_[static_cast<size_t>(b)].empty()) {
+    if (a != 0 && b != 0) return unite(a, b);
+    return lock_primitive(a == 0 ? b : a, reason);
+  }
   const std::vector<Label> form_a = normal_form(a);
   const std::vector<Label> form_b = normal_form(b);
   if (form_a != form_b) unify_forms(form_a, form_b, reason);

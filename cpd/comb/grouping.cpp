@@ -2,6 +2,7 @@
 #include <cpd/core/error.h>
 
 #include <algorithm>
+#include <boost/container_hash/hash.hpp>
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/connected_components.hpp>
 #include <random>
@@ -33,8 +34,9 @@ struct ArrayHash {
 /// Distinct arrays by content.
 class ArrayTable {
  public:
-  int add(const LabelArray& array, int dim) {
-    const auto [found, is_new] = numbers_.try_emplace({array, dim}, static_cast<int>(list_.size()));
+  int add(LabelArray array, int dim) {
+    const auto [found, is_new] =
+        numbers_.try_emplace({std::move(array), dim}, static_cast<int>(list_.size()));
     if (is_new) list_.push_back(&found->first);
     return found->second;
   }
@@ -70,13 +72,13 @@ struct RowView {
 
 class Interner {
  public:
-  int operator()(const std::vector<int64_t>& key) {
-    return numbers_.try_emplace(key, static_cast<int>(numbers_.size())).first->second;
+  int operator()(std::vector<int64_t> key) {
+    return numbers_.try_emplace(std::move(key), static_cast<int>(numbers_.size())).first->second;
   }
   size_t size() const { return numbers_.size(); }
 
  private:
-  std::map<std::vector<int64_t>, int> numbers_;
+  std::unordered_map<std::vector<int64_t>, int, boost::hash<std::vector<int64_t>>> numbers_;
 };
 
 using Components = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS>;
@@ -100,7 +102,9 @@ class Grouping {
     int64_t edge;
     int other;
   };
-  size_t number(Label primitive) const { return static_cast<size_t>(numbers_.at(primitive)); }
+  size_t number(Label primitive) const {
+    return static_cast<size_t>(numbers_[static_cast<size_t>(primitive)]);
+  }
   void collect_primitives();
   void add_cells(std::vector<std::vector<int64_t>>& signature);
   void add_dimension_sets(std::vector<std::vector<int64_t>>& signature);
@@ -121,7 +125,7 @@ class Grouping {
   std::vector<std::map<std::string, Combing::Record>> records_;
   std::vector<int> rectangles_;
   std::vector<Label> primitives_;
-  std::map<Label, int> numbers_;
+  std::vector<int> numbers_;  ///< primitive root -> its position in primitives_, or -1
   std::vector<int> colour_;
   std::vector<std::vector<Partner>> partners_;
   std::vector<std::vector<int>> blocks_;  ///< colour -> primitives by number
@@ -164,22 +168,29 @@ void Grouping::collect() {
 }
 
 void Grouping::collect_primitives() {
-  const auto see = [&](const LabelArray& array) {
-    for (Label label : array.entries) {
+  std::vector<bool> seen(arrays_.size(), false);
+  const auto see = [&](size_t id) {
+    if (seen[id]) return;
+    seen[id] = true;
+    for (Label label : arrays_[id].array.entries) {
       for (Label primitive : forest_.normal_form(label)) {
-        if (numbers_.try_emplace(primitive, static_cast<int>(primitives_.size())).second) {
-          primitives_.push_back(primitive);
+        if (numbers_.size() <= static_cast<size_t>(primitive)) {
+          numbers_.resize(static_cast<size_t>(primitive) + 1, -1);
         }
+        int& number = numbers_[static_cast<size_t>(primitive)];
+        if (number >= 0) continue;
+        number = static_cast<int>(primitives_.size());
+        primitives_.push_back(primitive);
       }
     }
   };
   for (const auto& parameter : engine_.model().parameters) {
     if (parameter.value < 0) continue;
     for (int id : dims_[static_cast<size_t>(parameter.value)]) {
-      if (id >= 0) see(arrays_[static_cast<size_t>(id)].array);
+      if (id >= 0) see(static_cast<size_t>(id));
     }
   }
-  for (size_t i = 0; i < arrays_.size(); ++i) see(arrays_[i].array);
+  for (size_t i = 0; i < arrays_.size(); ++i) see(i);
 }
 
 bool Grouping::unify_like_rows() {
@@ -213,18 +224,25 @@ bool Grouping::unify_like_rows() {
 
 void Grouping::sign() {
   std::vector<std::vector<int64_t>> signature(primitives_.size());
-  int64_t slot = 0;
+  // Dimensions with the same array are one for the signature: they see the same of every primitive.
+  std::vector<bool> seen(arrays_.size(), false);
+  std::vector<int64_t> counts(primitives_.size(), 0);
   for (const auto& [value, labels] : engine_.atoms()) {
     for (int id : dims_[static_cast<size_t>(value)]) {
-      ++slot;
-      if (id < 0) continue;
-      std::map<size_t, int64_t> counts;
-      for (Label label : arrays_[static_cast<size_t>(id)].array.entries) {
+      if (id < 0 || seen[static_cast<size_t>(id)]) continue;
+      seen[static_cast<size_t>(id)] = true;
+      const auto& entries = arrays_[static_cast<size_t>(id)].array.entries;
+      for (Label label : entries) {
         for (Label primitive : forest_.normal_form(label)) counts[number(primitive)] += 1;
       }
-      for (const auto& [p, count] : counts) {
-        signature[p].push_back(slot);
-        signature[p].push_back(count);
+      for (Label label : entries) {
+        for (Label primitive : forest_.normal_form(label)) {
+          int64_t& count = counts[number(primitive)];
+          if (count == 0) continue;
+          signature[number(primitive)].push_back(id);
+          signature[number(primitive)].push_back(count);
+          count = 0;
+        }
       }
     }
   }
@@ -235,7 +253,7 @@ void Grouping::sign() {
   colour_.resize(primitives_.size());
   for (size_t p = 0; p < primitives_.size(); ++p) {
     signature[p].push_back(static_cast<int64_t>(forest_.kind(primitives_[p])));
-    colour_[p] = intern(signature[p]);
+    colour_[p] = intern(std::move(signature[p]));
   }
 }
 
@@ -349,7 +367,7 @@ void Grouping::refine() {
       }
       std::vector<int64_t> key = {colour_[p]};
       for (const auto& [edge, colour] : around) key.insert(key.end(), {edge, colour});
-      next[p] = intern(key);
+      next[p] = intern(std::move(key));
     }
     colour_ = next;
     if (intern.size() == colours) break;
@@ -414,6 +432,7 @@ void Grouping::lock_first(const ArrayKey& array) {
 }
 
 /// Checks every array under one plan; repairs the first kind of break found. True if none was.
+/// An array of one row only has to keep something.
 bool Grouping::respects(const std::vector<uint8_t>& kept) {
   const auto is_kept = [&](Label label) {
     for (Label primitive : forest_.normal_form(label)) {
@@ -423,6 +442,13 @@ bool Grouping::respects(const std::vector<uint8_t>& kept) {
   };
   for (size_t i = 0; i < arrays_.size(); ++i) {
     const ArrayKey& key = arrays_[i];
+    const auto& entries = key.array.entries;
+    const int64_t own = key.array.extents[static_cast<size_t>(key.dim)];
+    if (static_cast<int64_t>(entries.size()) == own) {
+      if (std::any_of(entries.begin(), entries.end(), is_kept)) continue;
+      lock_first(key);
+      return false;
+    }
     const RowView view(key.array.extents, key.dim);
     size_t expected = 0;
     for (size_t row = 0; row < view.rows; ++row) {
@@ -510,10 +536,13 @@ void Grouping::add_members(Combing& combing) {
       if (arrays[d] < 0) continue;
       const auto& entries = combing.arrays[static_cast<size_t>(arrays[d])].entries;
       std::map<int32_t, Member> members;
+      auto last = members.end();
       for (size_t at = 0; at < entries.size(); ++at) {
         for (Primitive primitive : combing.forms[static_cast<size_t>(entries[at])]) {
           const auto [group, channel] = combing.owner[static_cast<size_t>(primitive)];
-          members[group].entries.emplace_back(static_cast<int64_t>(at), channel);
+          if (last == members.end() || last->first != group)
+            last = members.try_emplace(group).first;
+          last->second.entries.emplace_back(static_cast<int64_t>(at), channel);
         }
       }
       for (auto& [group, member] : members) {
@@ -640,7 +669,7 @@ void Grouping::give_roles(Combing& combing) {
 
 Combing Grouping::finish() {
   Combing combing;
-  std::map<Label, int32_t> forms = {{0, 0}};
+  std::unordered_map<Label, int32_t> forms = {{0, 0}};
   combing.forms.emplace_back();
   for (size_t i = 0; i < arrays_.size(); ++i) {
     FormArray array{arrays_[i].array.extents, {}, arrays_[i].dim};

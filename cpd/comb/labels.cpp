@@ -8,10 +8,6 @@
 namespace cpd {
 namespace {
 
-int64_t volume(const Shape& extents) {
-  return std::accumulate(extents.begin(), extents.end(), int64_t{1}, std::multiplies<>());
-}
-
 Shape strides_of(const Shape& extents) {
   Shape strides(extents.size(), 1);
   for (size_t i = extents.size(); i-- > 1;) strides[i - 1] = strides[i] * extents[i];
@@ -22,16 +18,20 @@ Shape strides_of(const Shape& extents) {
 /// the per-dimension offset tables add up to.
 LabelArray assembled(const LabelArray& source, const Shape& extents,
                      const std::vector<std::vector<int64_t>>& offsets) {
-  LabelArray result{extents, {}};
-  result.entries.reserve(static_cast<size_t>(volume(extents)));
-  std::function<void(size_t, int64_t)> visit = [&](size_t dim, int64_t offset) {
-    if (dim == extents.size()) {
-      result.entries.push_back(source.entries[static_cast<size_t>(offset)]);
-      return;
+  std::vector<int64_t> at = {0};
+  for (const auto& steps : offsets) {
+    if (steps.size() == 1 && steps.front() == 0) continue;
+    std::vector<int64_t> next;
+    next.reserve(at.size() * steps.size());
+    for (int64_t offset : at) {
+      for (int64_t step : steps) next.push_back(offset + step);
     }
-    for (int64_t step : offsets[dim]) visit(dim + 1, offset + step);
-  };
-  visit(0, 0);
+    at = std::move(next);
+  }
+  LabelArray result{extents, std::vector<Label>(at.size())};
+  for (size_t i = 0; i < at.size(); ++i) {
+    result.entries[i] = source.entries[static_cast<size_t>(at[i])];
+  }
   return result;
 }
 
