@@ -43,6 +43,15 @@ Vector features_of(RuleContext& rule, ValueId weight) {
   return vector_of(rule, rule.labels(weight), 1);
 }
 
+/// LibTorch takes a projected state for a plain one if it is as wide as the cell: more units than
+/// the projection has stay.
+void keep_wider(RuleContext& rule, const Vector& units, int64_t projected) {
+  if (units.none()) return;
+  Vector first{{projected + 1}, units.entries};
+  first.entries.resize(static_cast<size_t>(projected + 1));
+  rule.lock(first, "a projected state stays narrower than its cell");
+}
+
 /// Ties the units of all gates, the state and the reader side; returns the new states.
 CellStates comb_cell(RuleContext& rule, const CellWeights& weights, int64_t gates,
                      const Vector& input, const CellStates& before) {
@@ -58,6 +67,7 @@ CellStates comb_cell(RuleContext& rule, const CellWeights& weights, int64_t gate
     after.cell = units;
   }
   if (weights.projection >= 0) {
+    keep_wider(rule, units, rule.shape(weights.projection)[0]);
     rule.unify(units, features_of(rule, weights.projection));
     after.hidden = units_of(rule, weights.projection, 1, Role::kWriter);
   }
