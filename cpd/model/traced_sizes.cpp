@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 namespace cpd {
 namespace {
@@ -23,6 +24,8 @@ bool alike(const Graph& a, const Graph& b) {
          std::equal(a.ops.begin(), a.ops.end(), b.ops.begin(), b.ops.end(),
                     [](const Op& x, const Op& y) { return alike(x, y); });
 }
+
+constexpr int kMostSizes = 3;  ///< in a product: batch, height and width
 
 class Follower {
  public:
@@ -58,7 +61,11 @@ class Follower {
       };
       add(graph_);
       for (const Graph& other : others_) add(other);
-      if (varies) leaves_.push_back(std::move(leaf));
+      if (!varies) continue;
+      const bool positive =
+          std::all_of(leaf.sizes.begin(), leaf.sizes.end(), [](int64_t size) { return size > 0; });
+      if (positive && seen_.insert(leaf.sizes).second) distinct_.push_back(leaf);
+      leaves_.push_back(std::move(leaf));
     }
   }
 
@@ -88,6 +95,12 @@ class Follower {
     if (std::all_of(others.begin(), others.end(), [&](int64_t n) { return n == numbers[0]; })) {
       return;
     }
+    if (const auto product = explained(numbers, kMostSizes)) expr = *product;
+  }
+
+  /// A size times a number, the smallest there is; else a product of up to `most` sizes and a
+  /// number.
+  std::optional<Expr> explained(const std::vector<int64_t>& numbers, int most) const {
     std::optional<Expr> best;
     int64_t smallest = 0;
     for (const Leaf& leaf : leaves_) {
@@ -97,7 +110,26 @@ class Follower {
       best = *times == 1 ? size : Expr::call("mul", {size, Expr::constant(*times)});
       smallest = *times;
     }
-    if (best) expr = *best;
+    if (best || most == 1) return best;
+    for (const Leaf& leaf : distinct_) {
+      const auto rest = quotients(numbers, leaf.sizes);
+      if (rest.empty()) continue;
+      if (const auto others = explained(rest, most - 1)) {
+        return Expr::call("mul", {Expr::size(leaf.value, leaf.dim, leaf.sizes[0]), *others});
+      }
+    }
+    return best;
+  }
+
+  /// Empty if a number is no multiple of its size.
+  static std::vector<int64_t> quotients(const std::vector<int64_t>& numbers,
+                                        const std::vector<int64_t>& sizes) {
+    std::vector<int64_t> result;
+    for (size_t i = 0; i < numbers.size(); i++) {
+      if (numbers[i] % sizes[i] != 0) return {};
+      result.push_back(numbers[i] / sizes[i]);
+    }
+    return result;
   }
 
   /// How often the size is contained in the number on every trace.
@@ -113,6 +145,8 @@ class Follower {
   Graph& graph_;
   const std::vector<Graph>& others_;
   std::vector<Leaf> leaves_;
+  std::vector<Leaf> distinct_;  ///< the first of those that have the same sizes
+  std::set<std::vector<int64_t>> seen_;
 };
 
 bool same_arguments(const Op& a, const Op& b) {
