@@ -1,0 +1,230 @@
+#include <cpd/core/error.h>
+#include <cpd/model/reference.h>
+#include <gmock/gmock.h>
+#include <support/network.h>
+#include <torch/csrc/jit/frontend/tracer.h>
+#include <torch/script.h>
+
+namespace cpd::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Network network_of(std::vector<Weight> weights, const std::string& source,
+                   std::vector<Shape> inputs) {
+  Network network;
+  network.weights = std::move(weights);
+  network.source = source;
+  network.inputs = std::move(inputs);
+  return network;
+}
+
+/// Two linear layers; `result` is what is returned of x, y and z.
+Network returning(const std::string& result) {
+  return network_of({{"a", {6, 4}}, {"b", {3, 6}}},
+                    "def forward(self, x):\n    y = torch.linear(x, self.a)\n"
+                    "    z = torch.linear(torch.relu(y), self.b)\n    return " +
+                        result + "\n",
+                    {{2, 4}});
+}
+
+std::vector<int64_t> kinds_of(const Output& output) {
+  std::vector<int64_t> kinds = {static_cast<int64_t>(output.kind)};
+  for (const auto& item : output.items) {
+    for (int64_t kind : kinds_of(item)) kinds.push_back(kind);
+  }
+  return kinds;
+}
+
+TEST(Outputs, KeepTheirStructure) {
+  using Kind = Output::Kind;
+  const auto structure = [](const std::string& result) {
+    return make_model(returning(result), 3).graph.output;
+  };
+  EXPECT_EQ(structure("z").kind, Kind::kTensor);
+  EXPECT_EQ(structure("(y, z)").kind, Kind::kTuple);
+  EXPECT_EQ(structure("[y, z]").kind, Kind::kList);
+  EXPECT_EQ(structure("(z, None)").items[1].kind, Kind::kNone);
+  EXPECT_EQ(structure("(z, x.size(1))").items[1].kind, Kind::kNumber);
+  const Output dict = structure("{\"out\": z, \"aux\": y}");
+  EXPECT_EQ(dict.kind, Kind::kDict);
+  EXPECT_THAT(dict.keys, ElementsAre("out", "aux"));
+  EXPECT_EQ(kinds_of(structure("(z, [(y, z), (z, y)])")),
+            (std::vector<int64_t>{1, 0, 2, 1, 0, 0, 1, 0, 0}));
+  EXPECT_EQ(make_model(returning("(y, [z, y])"), 3).graph.output_values().size(), 3);
+}
+
+TEST(Parameters, ThatAreSharedStayShared) {
+  const auto unit = std::make_shared<torch::jit::CompilationUnit>();
+  torch::jit::Module module("__torch__.Tied", unit);
+  const at::Tensor weight = torch::randn({6, 6}, torch::kDouble);
+  module.register_parameter("first", weight, false);
+  module.register_parameter("second", weight, false);
+  module.register_parameter("third", torch::randn({3, 6}, torch::kDouble), false);
+  module.define(
+      "def forward(self, x):\n"
+      "    y = torch.linear(torch.relu(torch.linear(x, self.first)), self.second)\n"
+      "    return torch.linear(torch.relu(y), self.third)\n");
+  const Model model = import_module(module, {torch::randn({2, 6}, torch::kDouble)});
+  ASSERT_EQ(model.parameters.size(), 2);
+  EXPECT_EQ(model.parameters[0].name, "first");
+  EXPECT_THAT(model.parameters[0].aliases, ElementsAre("second"));
+  EXPECT_EQ(model.find("second"), model.find("first"));
+  EXPECT_TRUE(model.parameters[0].tensor.is_same(weight));
+}
+
+TEST(Inputs, MayBeSeveral) {
+  const Network network =
+      network_of({{"a", {6, 4}}, {"b", {6, 3}}},
+                 "def forward(self, x, z, bias: Optional[Tensor] = None):\n"
+                 "    y = torch.linear(x, self.a) + torch.linear(z, self.b).mean(1)\n"
+                 "    if bias is not None:\n        y = y + bias\n    return y\n",
+                 {{2, 4}, {2, 5, 3}});
+  const Model model = make_model(network, 3);
+  EXPECT_EQ(model.graph.inputs.size(), 2);
+  EXPECT_EQ(model.graph.value(model.graph.inputs[1]).name, "z");
+  EXPECT_TRUE(model.free.batch);
+  Network three = network;
+  three.inputs.push_back({2, 6});
+  EXPECT_EQ(make_model(three, 3).graph.inputs.size(), 3);
+}
+
+TEST(Inputs, ThatTheNetworkDoesNotReadStay) {
+  const Network network = network_of({{"a", {6, 4}}},
+                                     "def forward(self, x, unused):\n"
+                                     "    return torch.linear(x, self.a)\n",
+                                     {{2, 4}, {2, 7}});
+  EXPECT_EQ(make_model(network, 3).graph.inputs.size(), 2);
+}
+
+const char* const kConvolution =
+    "def forward(self, x):\n    y = torch.relu(torch.conv2d(x, self.a, None, [2, 2], [1, 1]))\n";
+
+TEST(Sizes, OfBatchHeightAndWidthAreFoundFree) {
+  const Network network =
+      network_of({{"a", {6, 3, 3, 3}}, {"b", {5, 6}}},
+                 std::string(kConvolution) +
+                     "    return torch.linear(y.mean([2, 3]).view([x.size(0), -1]), self.b)\n",
+                 {{2, 3, 8, 8}});
+  const Model model = make_model(network, 3);
+  EXPECT_TRUE(model.free.batch);
+  EXPECT_THAT(model.free.dims[0], ElementsAre(true, false, true, true));
+  EXPECT_EQ(model.free.note, "");
+}
+
+TEST(Sizes, ThatTheNetworkFixesAreReported) {
+  const Network network =
+      network_of({{"a", {6, 3, 3, 3}}, {"b", {5, 96}}},
+                 std::string(kConvolution) + "    return torch.linear(y.flatten(1), self.b)\n",
+                 {{2, 3, 8, 8}});
+  const Model model = make_model(network, 3);
+  EXPECT_THAT(model.free.dims[0], ElementsAre(true, false, false, false));
+  EXPECT_THAT(model.free.note, HasSubstr("the height and width is fixed by the network"));
+  const Network batch = network_of(
+      {{"a", {6, 4}}},
+      "def forward(self, x):\n    return torch.linear(x, self.a).view([2, 2, 3])\n", {{2, 4}});
+  const Model fixed = make_model(batch, 3);
+  EXPECT_FALSE(fixed.free.batch);
+  EXPECT_THAT(fixed.free.note, HasSubstr("the batch size 2 is fixed"));
+}
+
+TEST(Sizes, OfABatchInAnotherPlace) {
+  const Network network =
+      network_of({{"a", {6, 4}}},
+                 "def forward(self, x):\n"
+                 "    b = x.size(1)\n    return torch.linear(x, self.a).view([5, b, 2, 3])\n",
+                 {{5, 2, 4}});
+  ImportOptions options;
+  options.batch_dim = 1;
+  const Model model =
+      import_module(*make_module(network, 3), {torch::randn({5, 2, 4}, torch::kDouble)}, options);
+  EXPECT_TRUE(model.free.batch);
+  EXPECT_THAT(model.free.dims[0], ElementsAre(false, true, false));
+}
+
+TEST(Precision, IsTheNetworksOwn) {
+  for (const auto type : {torch::kHalf, torch::kBFloat16, torch::kFloat, torch::kDouble}) {
+    auto module = make_module(returning("z"), 3);
+    module->to(type);
+    const Model model = import_module(*module, {torch::randn({2, 4}).to(type)});
+    const auto outputs = run_graph(model, model.example_inputs).outputs;
+    EXPECT_EQ(outputs[0].scalar_type(), type);
+    EXPECT_TRUE(model.free.batch);
+  }
+}
+
+/// The module's trace on an input, as Python's tracer makes it.
+torch::jit::Module traced(torch::jit::Module module, const at::Tensor& input) {
+  const auto run = [&](torch::jit::Stack stack) -> torch::jit::Stack {
+    return {module.forward(std::move(stack))};
+  };
+  const auto result = torch::jit::tracer::trace(
+      {input}, run, [](const at::Tensor&) { return std::string(); }, false, false, &module, {"x"});
+  const auto unit = std::make_shared<torch::jit::CompilationUnit>();
+  torch::jit::Module copy("__torch__.Traced", unit);
+  copy.register_attribute("training", c10::BoolType::get(), false);
+  for (const auto& parameter : module.named_parameters(false)) {
+    copy.register_parameter(parameter.name, parameter.value, false);
+  }
+  const auto graph = result.first->graph->copy();
+  graph->inputs()[0]->setType(copy.type());
+  copy.type()->addMethod(
+      unit->create_function(c10::QualifiedName(*copy.type()->name(), "forward"), graph));
+  return copy;
+}
+
+TEST(Forms, TracedAndScriptedGiveTheSameGroups) {
+  const Network network = network_of(
+      {{"a", {12, 4}}, {"q", {36, 12}}, {"o", {12, 12}}, {"h", {3, 12}}},
+      "def forward(self, x):\n"
+      "    y = torch.linear(x, self.a)\n"
+      "    b, n, c = y.shape\n"
+      "    q, k, v = torch.linear(y, self.q).view([b, n, 3, 2, 6]).permute([2, 0, 3, 1, "
+      "4]).unbind(0)\n"
+      "    if n > 2:\n"
+      "        w = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * (6 ** -0.5), -1)\n"
+      "        z = torch.matmul(w, v).transpose(1, 2).reshape([b, n, c])\n"
+      "    else:\n        z = y\n"
+      "    y += torch.linear(z, self.o)\n"
+      "    return torch.linear(y, self.h)\n",
+      {{2, 5, 4}});
+  const auto module = make_module(network, 3);
+  const at::Tensor x = torch::randn({2, 5, 4}, torch::kDouble);
+  const Model scripted = import_module(*module, {x});
+  const Model trace = import_module(traced(*module, x), {x});
+  EXPECT_EQ(units_of(comb(trace)), units_of(comb(scripted)));
+  EXPECT_THAT(units_of(comb(trace)), HasSubstr("rows 2 exact"));
+  EXPECT_TRUE(scripted.free.batch);
+}
+
+TEST(Forms, EvaluationIsReadWhateverTheModeAndTheModeComesBack) {
+  const Network network =
+      network_of({{"a", {6, 4}}},
+                 "def forward(self, x):\n"
+                 "    y = torch.dropout(torch.linear(x, self.a), 0.5, self.training)\n"
+                 "    if self.training:\n        return y * 2.0\n    return y\n",
+                 {{2, 4}});
+  auto module = make_module(network, 3);
+  module->train();
+  const Model model = import_module(*module, {torch::randn({2, 4}, torch::kDouble)});
+  EXPECT_TRUE(module->is_training());
+  EXPECT_EQ(model.graph.text().find("mul"), std::string::npos);
+}
+
+TEST(Forms, BuffersThatAreWrittenComeBack) {
+  Network network = network_of({{"a", {6, 4}}, {"count", {1}, true}},
+                               "def forward(self, x):\n"
+                               "    self.count.add_(1.0)\n"
+                               "    return torch.linear(x, self.a) * self.count\n",
+                               {{2, 4}});
+  const auto module = make_module(network, 3);
+  const at::Tensor before = module->attr("count").toTensor().clone();
+  const Model model = import_module(*module, {torch::randn({2, 4}, torch::kDouble)});
+  EXPECT_TRUE(module->attr("count").toTensor().equal(before));
+  EXPECT_THAT(model.notes, ElementsAre(HasSubstr("the update of count during the forward pass")));
+}
+
+}  // namespace
+}  // namespace cpd::testing
