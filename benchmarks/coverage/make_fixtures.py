@@ -2,6 +2,7 @@
 """Makes TorchScript files of torchvision's networks for the coverage run, traced and scripted.
 
 Usage: make_fixtures.py OUT [--filter PATTERN ...] [--largest 150e6] [--forms traced,scripted]
+                       [--image 224]
 
 Needs torch 2.11.0 and torchvision 0.26.0. Weights are random; batch-norm statistics are those of one
 random batch, disturbed, and the affine parameters of norms are random too: a channel confused with
@@ -21,6 +22,8 @@ from torchvision import models
 
 VERSIONS = {"torch": "2.11.0", "torchvision": "0.26.0"}
 SIZES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
+FIXED_SIZE = ("vit_", "swin_", "maxvit_", "ssd300")  # others take images of any size
+SMALLEST = {"inception_v3": 80}
 IN_DOUBLE = ("resnet18", "vit_b_32")
 IN_HALF = ("squeezenet1_1",)
 
@@ -131,8 +134,14 @@ def forms_of(name, family):
     return forms + (["half"] if name in IN_HALF else [])
 
 
-def make(name, family, forms, folder, index):
+def size_of_run(name, size, image):
+    """Height and width of the images that the run takes; files are traced with their own."""
+    return size if name.startswith(FIXED_SIZE) else min(size, max(image, SMALLEST.get(name, 0)))
+
+
+def make(name, family, forms, folder, index, image):
     size = SIZES.get(name, 224)
+    of_run = size_of_run(name, size, image)
     example = torch.randn([2, 3, size, size], generator=torch.Generator().manual_seed(1))
     missing = [form for form in forms if not (folder / f"{name}_{form}.pt").exists()]
     torch.manual_seed(0)
@@ -145,7 +154,7 @@ def make(name, family, forms, folder, index):
     for form in forms:
         dtype = {"double": ":float64", "half": ":float16"}.get(form, "")
         index[f"{name}_{form}"] = {"network": name, "family": family, "form": form,
-                                   "file": f"{name}_{form}.pt", "input": f"2,3,{size},{size}{dtype}"}
+                                   "file": f"{name}_{form}.pt", "input": f"2,3,{of_run},{of_run}{dtype}"}
 
 
 def check_versions():
@@ -160,6 +169,8 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--filter", nargs="*", default=["*"], help="names of networks, with *")
     parser.add_argument("--largest", type=float, default=150e6, help="parameters of the largest")
+    parser.add_argument("--image", type=int, default=224,
+                        help="height and width of the run's images, where a network takes any")
     parser.add_argument("--forms", default="traced,scripted,double,half")
     arguments = parser.parse_args()
     check_versions()
@@ -176,7 +187,7 @@ def main():
             continue
         wanted = arguments.forms.split(",")
         forms = [form for form in forms_of(name, family) if form in wanted]
-        make(name, family, forms, arguments.out, index)
+        make(name, family, forms, arguments.out, index, arguments.image)
         path.write_text(json.dumps(index, indent=1) + "\n")
         print(f"{name}: {', '.join(forms)}", flush=True)
 

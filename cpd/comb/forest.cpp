@@ -97,7 +97,10 @@ void Forest::mark(Label label, Level level) {
 }
 
 const LockReason* Forest::reason(Label label) {
-  if (root(label) != 0) return nullptr;
+  const Label top = root(label);
+  if (top != 0) {  // a product is locked where all of its factors are, each for a reason of its own
+    return normal_form(top).empty() ? reason(factors_[static_cast<size_t>(top)].front()) : nullptr;
+  }
   const int32_t index = reason_of_[static_cast<size_t>(label)];
   return index < 0 ? nullptr : &reasons_[static_cast<size_t>(index)];
 }

@@ -5,6 +5,9 @@
 #include <support/network.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
+#include <algorithm>
+#include <set>
+
 namespace cpd {
 namespace {
 
@@ -37,6 +40,26 @@ TEST(DefaultRules, LockAndNameWhatTheyDoNotKnow) {
       combing.locked.begin(), combing.locked.end(),
       [](const LockedDimension& l) { return l.reason.find("no rule for") != std::string::npos; });
   EXPECT_TRUE(named);
+}
+
+TEST(DefaultRules, SayWhyRowsAndColumnsThatAreReturnedStay) {
+  testing::Network network;  // anchors x classes, as heads of detectors return them
+  network.weights = {{"stem", {8, 3, 1, 1}}, {"head", {12, 8, 1, 1}}, {"bias", {12}}};
+  network.source =
+      "def forward(self, x):\n"
+      "    y = torch.conv2d(torch.conv2d(x, self.stem), self.head, self.bias)\n"
+      "    return y.view([y.size(0), -1, 3, 4, 4]).permute([0, 3, 4, 1, 2]).flatten(1, 3)\n";
+  network.inputs = {{2, 3, 4, 4}};
+  const Model model = testing::make_model(network, 1);
+  const Combing combing = comb(model);
+  EXPECT_EQ(testing::units_of(combing), "plain 8 exact");
+  std::set<std::string> returned;
+  for (const auto& locked : combing.locked) {
+    if (locked.count == 12 && locked.reason == "the network returns it") {
+      returned.insert(model.parameter(locked.parameter).name);
+    }
+  }
+  EXPECT_EQ(returned, (std::set<std::string>{"bias", "head"}));
 }
 
 TEST(DefaultRules, GiveWayToLaterOnes) {
