@@ -67,18 +67,26 @@ Model in_double(Model model) {
   return model;
 }
 
+/// By how much a second batch differs from the example's: as small as a batch can be and not 1.
+int64_t other_batch(const Model& model) {
+  const int64_t batch = model.example_inputs.front().size(model.free.batch_dim);
+  return batch <= 2 ? 1 : 2 - batch;
+}
+
 /// The example inputs in another order, at another batch size.
 TensorList with_batch(const Model& model, int64_t change) {
   TensorList inputs;
-  for (const auto& input : model.example_inputs) {
-    const int64_t dim = model.free.batch_dim;
-    if (change == 0 || dim >= input.dim()) {
+  const auto dim = static_cast<size_t>(model.free.batch_dim);
+  for (size_t i = 0; i < model.example_inputs.size(); ++i) {
+    const at::Tensor& input = model.example_inputs[i];
+    const auto& free = model.free.dims.at(i);
+    if (change == 0 || dim >= free.size() || !free[dim]) {
       inputs.push_back(input);
       continue;
     }
-    const int64_t size = input.size(dim);
+    const int64_t size = input.size(model.free.batch_dim);
     const auto index = at::arange(size + change, at::kLong).add(size - 1).remainder(size);
-    inputs.push_back(input.index_select(dim, index));
+    inputs.push_back(input.index_select(model.free.batch_dim, index));
   }
   return inputs;
 }
@@ -110,7 +118,7 @@ class Judge {
     const torch::jit::GraphOptimizerEnabledGuard plain(false);
     module_.eval();
     std::vector<int64_t> changes = {0};
-    if (model_.free.batch) changes.push_back(1);
+    if (model_.free.batch) changes.push_back(other_batch(model_));
     std::vector<TensorList> plain_outputs;
     for (int64_t change : changes) plain_outputs.push_back(in_own_type(change));
     const Model doubled = in_double(model_);

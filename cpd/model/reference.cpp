@@ -1,3 +1,4 @@
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/isnan.h>
@@ -88,14 +89,23 @@ std::vector<at::Tensor> tensors_in(const c10::IValue& value) {
 
 std::vector<at::Tensor> run_original(const torch::jit::Module& module,
                                      const std::vector<at::Tensor>& inputs) {
-  const BufferGuard buffers(module);
   const torch::jit::GraphOptimizerEnabledGuard unoptimised(false);
+  return unrecorded([&] {
+    const BufferGuard buffers(module);
+    std::vector<c10::IValue> arguments;
+    for (const at::Tensor& tensor : inputs) arguments.emplace_back(tensor.detach().clone());
+    return tensors_in(torch::jit::Module(module).forward(std::move(arguments)));
+  });
+}
+
+std::vector<at::Tensor> unrecorded(const std::function<std::vector<at::Tensor>()>& forward) {
   const c10::AutoGradMode grad(true);
-  std::vector<c10::IValue> arguments;
-  for (const at::Tensor& tensor : inputs) arguments.emplace_back(tensor.detach().clone());
-  std::vector<at::Tensor> outputs;
-  collect(torch::jit::Module(module).forward(std::move(arguments)), outputs);
-  return detached(std::move(outputs));
+  try {
+    const at::AutoDispatchBelowAutograd unrecorded;
+    return detached(forward());
+  } catch (const std::exception&) {
+    return detached(forward());  // an operator of someone's own may have no kernel below autograd
+  }
 }
 
 GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs) {

@@ -27,6 +27,10 @@ class EvaluationMode {
 /// Every tensor of what a network returns, in order; tuples, lists and dicts are looked into.
 std::vector<at::Tensor> tensors_in(const c10::IValue& value);
 
+/// What a forward pass returns where gradients are switched on: the way that training takes.
+/// Nothing is kept for a backward pass, which would take several times the memory.
+std::vector<at::Tensor> unrecorded(const std::function<std::vector<at::Tensor>()>& forward);
+
 /// The tensors that the module itself returns, in the order of `Graph::output_values`. Buffers that
 /// the forward pass writes are restored. Throws std::exception if the network raises.
 std::vector<at::Tensor> run_original(const torch::jit::Module& module,

@@ -132,10 +132,7 @@ class Tracer {
 
   Original original() const {
     return [this](const std::vector<at::Tensor>& inputs) {
-      const c10::AutoGradMode with_grad(true);
-      std::vector<at::Tensor> outputs = forward_(inputs);
-      for (at::Tensor& output : outputs) output = output.detach();
-      return outputs;
+      return unrecorded([&] { return forward_(inputs); });
     };
   }
 

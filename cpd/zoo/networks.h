@@ -20,6 +20,7 @@ std::shared_ptr<ZooNetwork> make_fashion(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_mobilenet_v2(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_mnasnet(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_squeezenet(const NetworkSpec& spec);
+std::shared_ptr<ZooNetwork> make_densenet(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_googlenet(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_deit(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_vit(const NetworkSpec& spec);

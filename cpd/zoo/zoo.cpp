@@ -28,6 +28,7 @@ const std::map<std::string, Entry>& entries() {
       {"deit_small_patch16_224", {zoo::make_deit, 1000, 3, 224, 12, 384, 6}},
       {"deit_small_upernet", {zoo::make_upernet, 150, 3, 512, 12, 384, 6, true}},
       {"deit_tiny_patch16_224", {zoo::make_deit, 1000, 3, 224, 12, 192, 3}},
+      {"densenet121", {zoo::make_densenet}},
       {"fashion", {zoo::make_fashion, 10, 1, 28}},
       {"googlenet", {zoo::make_googlenet}},
       {"mnasnet1_0", {zoo::make_mnasnet}},
