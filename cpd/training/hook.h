@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/training/checkpoint.h>
+#include <cpd/training/loss.h>
 #include <cpd/training/optimiser.h>
 #include <cpd/training/train_options.h>
 #include <cpd/training/trainable.h>
@@ -49,6 +50,9 @@ class TrainingHook {
   /// 0 (highest) to 100 (lowest).
   virtual int priority() const { return 50; }
 
+  /// The loss of the run, made of the one that it would have without the hook. Asked for once, at
+  /// the beginning.
+  virtual Loss loss(Loss own) { return own; }
   /// Before the first step, also of a run that was resumed.
   virtual void before_run(TrainingRun&) {}
   /// With the gradients of a step, before the weights change.

@@ -106,6 +106,7 @@ class Run : public TrainingRun {
     std::stable_sort(hooks_.begin(), hooks_.end(),
                      [](const auto& a, const auto& b) { return a->priority() < b->priority(); });
     if (!loss_) loss_ = smoothed_cross_entropy(options.label_smoothing);
+    for (const auto& hook : hooks_) loss_ = hook->loss(std::move(loss_));
     if (data.training.batches < 1) throw Error("there are no images to train on");
     per_epoch_ = (data.training.batches + options.accumulate - 1) / options.accumulate;
     make_folder(options.work_dir);
@@ -142,6 +143,9 @@ class Run : public TrainingRun {
     network_.to(device_);
     cpd::replace_parameters(*optimiser_, before, network_.parameters(), cut);
     if (average_) average_->cut(cut);
+    // What was best of a larger network can no longer be had.
+    result_.best_epoch = 0;
+    best_.clear();
   }
 
  private:
@@ -164,6 +168,7 @@ class Run : public TrainingRun {
   void end() {
     if (progress_) progress_->finish(status_text());
     if (average_) average_->exchange(network_);
+    if (!result_.interrupted) take_best();
     for (const auto& hook : hooks_) hook->after_run(*this);
   }
 
@@ -278,11 +283,14 @@ class Run : public TrainingRun {
     keep_best();
   }
 
+  Evaluation evaluation() {
+    return evaluate(network_, *data_.validation,
+                    {.device = options_.device, .bf16 = options_.bf16, .quiet = true});
+  }
+
   void validate(Json& line) {
     if (average_) average_->exchange(network_);
-    result_.evaluation =
-        evaluate(network_, *data_.validation,
-                 {.device = options_.device, .bf16 = options_.bf16, .quiet = true});
+    result_.evaluation = evaluation();
     if (average_) average_->exchange(network_);
     evaluated_at_ = result_.epoch;
     line["validation_accuracy"] = result_.evaluation->accuracy;
@@ -296,7 +304,23 @@ class Run : public TrainingRun {
     if (result_.best_epoch > 0 && score <= result_.best_score) return;
     result_.best_epoch = result_.epoch;
     result_.best_score = score;
+    if (options_.keep_best) remember_best();
     write_checkpoint("best.ckpt");
+  }
+
+  void remember_best() {
+    if (average_) average_->exchange(network_);
+    best_.clear();
+    for (const auto& [name, tensor] : all_tensors(network_)) {
+      best_[name] = tensor.detach().to(at::kCPU).clone();
+    }
+    if (average_) average_->exchange(network_);
+  }
+
+  void take_best() {
+    if (best_.empty() || result_.best_epoch == result_.epoch) return;
+    copy_tensors(best_, all_tensors(network_));
+    if (data_.validation) result_.evaluation = evaluation();
   }
 
   void log_step() { log({{"step", result_.step}, {"lr", rate_}, {"loss", step_loss_}}); }
@@ -330,6 +354,7 @@ class Run : public TrainingRun {
     result.add("buffer.", {buffers.begin(), buffers.end()});
     result.add("optimiser.", optimiser_state(*optimiser_, parameters));
     if (average_) result.add("average.", average_->tensors());
+    result.add("best.", best_);
     result.facts = {{"options", lasting(options_)},
                     {"batches", data_.training.batches},
                     {"step", result_.step},
@@ -434,6 +459,7 @@ class Run : public TrainingRun {
     copy_tensors(from.under("buffer."), {buffers.begin(), buffers.end()});
     set_optimiser_state(*optimiser_, parameters, from.under("optimiser."));
     if (average_) average_->set_tensors(from.under("average."));
+    best_ = from.under("best.");
     restore_position(from.facts);
   }
 
@@ -470,6 +496,7 @@ class Run : public TrainingRun {
   std::optional<MovingAverage> average_;
   std::optional<MetricsLog> log_;
   std::optional<Progress> progress_;
+  std::map<std::string, at::Tensor> best_;  ///< of the best epoch, if it is to be kept
   std::optional<Checkpoint> last_good_;
   std::string last_file_;  ///< the last good checkpoint, for messages
   TrainResult result_;

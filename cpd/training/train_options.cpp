@@ -19,6 +19,7 @@ void visit_fields(Options& options, const Visit& visit) {
   visit("device", options.device);
   visit("seed", options.seed);
   visit("evaluate_every", options.evaluate_every);
+  visit("keep_best", options.keep_best);
   visit("work_dir", options.work_dir);
   visit("checkpoint_every", options.checkpoint_every);
   visit("log_every", options.log_every);

@@ -23,6 +23,9 @@ struct TrainOptions {
   std::string device = "cpu";
   uint64_t seed = 0;
   int64_t evaluate_every = 1;  ///< epochs between evaluations
+  /// At the end the network has the weights of its best epoch, by the score on the validation data
+  /// or else the loss, not those of its last one; of those since it was last made smaller.
+  bool keep_best = false;
 
   /// Folder of `last.ckpt`, `best.ckpt` and `metrics.jsonl`; empty: none of them.
   std::string work_dir{};

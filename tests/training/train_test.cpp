@@ -128,7 +128,9 @@ TEST(Train, ResumesAsIfItHadNeverStopped) {
 
 TEST(Train, ResumesWithEverythingOn) {
   // An epoch has 3 steps.
-  for (const int64_t stop : {2, 3, 7}) check_resumption(everything_on(), stop);
+  TrainOptions options = everything_on();
+  options.keep_best = true;
+  for (const int64_t stop : {2, 3, 7}) check_resumption(options, stop);
 }
 
 TEST(Train, ResumesFromACheckpointThatWasNotTheEnd) {
@@ -187,6 +189,35 @@ TEST(Train, KeepsTheBestWeights) {
   const auto module = std::make_shared<torch::nn::Linear>(3, 2);
   EXPECT_THAT(message_of([&] { load_weights(*trainable(module->ptr()), folder / "best.ckpt"); }),
               HasSubstr("best.ckpt"));
+}
+
+TEST(Train, HandsOverTheBestEpoch) {
+  /// Makes the last epoch a bad one.
+  struct Spoils : TrainingHook {
+    std::string name() const override { return "spoils"; }
+    void after_iteration(TrainingRun& run) override {
+      const torch::NoGradGuard no_grad;
+      if (run.epoch() + 1 < run.options().epochs) return;
+      for (const auto& [name, tensor] : run.network().parameters()) tensor.zero_();
+    }
+  };
+  for (const double ema : {0.0, 0.5}) {
+    const Folder folder;
+    TrainOptions options = options_of(folder.path());
+    options.ema = ema;
+    options.keep_best = true;
+    const auto network = std::make_shared<SmallNetwork>();
+    Loader training = loader_of(96, 1, true), validation = loader_of(48, 2, false);
+    const TrainResult result = train(*trainable(network), {training, validation}, options,
+                                     {.hooks = {std::make_shared<Spoils>()}, .quiet = true});
+    EXPECT_LT(result.best_epoch, 3);
+    EXPECT_EQ(result.evaluation->score(), result.best_score);
+    EXPECT_EQ(evaluate(*trainable(network), validation, {.quiet = true}).score(),
+              result.best_score);
+    const auto best = std::make_shared<SmallNetwork>();
+    load_weights(*trainable(best), folder / "best.ckpt");
+    EXPECT_EQ(differences(*trainable(best), *trainable(network)), "");
+  }
 }
 
 TEST(Train, EvaluatesAndReturnsAveragedWeights) {
