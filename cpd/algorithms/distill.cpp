@@ -1,5 +1,6 @@
 #include <cpd/algorithms/distill.h>
 #include <cpd/algorithms/distillation.h>
+#include <cpd/algorithms/fine_tune.h>
 #include <cpd/algorithms/reporting.h>
 
 #include <chrono>
@@ -20,6 +21,7 @@ void read_json(const Json& json, const std::string& path, DistillAlgorithmOption
       .read("mutator_cfg", options.mutator)
       .read("distill", options.distill)
       .read("train", options.train)
+      .read("teacher", options.teacher_file)
       .finish();
 }
 
@@ -27,7 +29,8 @@ void to_json(Json& json, const DistillAlgorithmOptions& options) {
   json = Json{{"type", "Distill"},
               {"mutator", options.mutator},
               {"distill", options.distill},
-              {"train", options.train}};
+              {"train", options.train},
+              {"teacher", options.teacher_file}};
 }
 
 Distill::Distill(Model model, DistillAlgorithmOptions options)
@@ -42,12 +45,10 @@ Report Distill::run(const TrainData& data, TrainCallbacks callbacks) {
   Report report = begin_report(mutator());
   report.algorithm = type();
   const auto begin = std::chrono::steady_clock::now();
-  ShrinkingNetwork network(mutator());
-  if (!callbacks.loss) callbacks.loss = smoothed_cross_entropy(options_.train.label_smoothing);
-  const Model& teacher = options_.teacher ? *options_.teacher : mutator().dense();
-  callbacks.loss = Distillation(network, teacher, options_.distill, callbacks.loss).loss();
-  result_ = train(network, data, options_.train, callbacks);
-  network.write_back();
+  const auto teacher =
+      teacher_of(options_.teacher_model, options_.teacher_file, mutator().dense(), "teacher");
+  result_ =
+      fine_tune(mutator(), data, options_.train, std::move(callbacks), *teacher, options_.distill);
   report.seconds["train"] =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (result_.evaluation) report.accuracy["pruned"] = result_.evaluation->score();

@@ -14,14 +14,15 @@ struct DistillAlgorithmOptions {
   MutatorOptions mutator{};  ///< with the choices that the network is to be trained with
   DistillOptions distill{};
   TrainOptions train{};
-  /// The network to learn from; null: the one that is pruned, as it was given.
-  std::shared_ptr<const Model> teacher{};
+  std::string teacher_file{};                    ///< a TorchScript file; JSON: `teacher`
+  std::shared_ptr<const Model> teacher_model{};  ///< or a network; neither: the one that is pruned
 
   /// Throws cpd::Error with the key's path below `path`.
   void verify(const std::string& path = "") const;
 };
 
-/// Keys: `type` (Distill), `mutator` (also `mutator_cfg`), `distill`, `train`.
+/// Keys: `type` (Distill), `mutator` (also `mutator_cfg`), `distill`, `train`, and `teacher` for a
+/// file.
 void read_json(const Json& json, const std::string& path, DistillAlgorithmOptions& options);
 void to_json(Json& json, const DistillAlgorithmOptions& options);
 

@@ -6,6 +6,18 @@
 
 namespace cpd {
 
+std::shared_ptr<const Model> teacher_of(const std::shared_ptr<const Model>& in_memory,
+                                        const std::string& file, const Model& given,
+                                        const std::string& path) {
+  if (in_memory) return in_memory;
+  if (file.empty()) return std::make_shared<const Model>(given);
+  try {
+    return std::make_shared<const Model>(load_model(file, given.example_inputs));
+  } catch (const Error& error) {
+    throw Error("the teacher cannot be used: " + error.problem(), {.path = path}, error.expected());
+  }
+}
+
 struct Distillation::State {
   State(ShrinkingNetwork& network_in, const Model& teacher_in, DistillOptions options_in,
         Loss labels_in, std::string path_in)

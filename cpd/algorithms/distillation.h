@@ -9,6 +9,13 @@
 
 namespace cpd {
 
+/// The network that a run learns from: the one in memory, else that of a TorchScript file, else the
+/// network that is pruned as it was given. Throws cpd::Error with `path` if the file cannot be
+/// taken.
+std::shared_ptr<const Model> teacher_of(const std::shared_ptr<const Model>& in_memory,
+                                        const std::string& file, const Model& given,
+                                        const std::string& path);
+
 /// Lets a network learn from a teacher while it trains, whether it shrinks meanwhile or not.
 class Distillation {
  public:

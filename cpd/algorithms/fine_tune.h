@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cpd/distill/distill_options.h>
 #include <cpd/mutators/channel_mutator.h>
 #include <cpd/training/train.h>
 
@@ -9,5 +10,9 @@ namespace cpd {
 /// has the weights. Throws cpd::Error as `train` does.
 TrainResult fine_tune(ChannelMutator& mutator, const TrainData& data, const TrainOptions& options,
                       const TrainCallbacks& callbacks = {});
+/// The same while it learns from a teacher as well.
+TrainResult fine_tune(ChannelMutator& mutator, const TrainData& data, const TrainOptions& options,
+                      TrainCallbacks callbacks, const Model& teacher,
+                      const DistillOptions& distill);
 
 }  // namespace cpd

@@ -1,4 +1,3 @@
-#include <cpd/algorithms/distillation.h>
 #include <cpd/algorithms/iterative.h>
 #include <cpd/algorithms/reporting.h>
 #include <cpd/core/error.h>
@@ -19,6 +18,9 @@ PruningHookOptions as_hook(const IterativeOptions& options) {
   hook.budget = options.budget;
   hook.allocation = options.allocation;
   hook.mutator = options.mutator;
+  hook.distill = options.distill;
+  hook.teacher_file = options.teacher_file;
+  hook.teacher_model = options.teacher_model;
   return hook;
 }
 
@@ -27,7 +29,6 @@ PruningHookOptions as_hook(const IterativeOptions& options) {
 void IterativeOptions::verify(const std::string& path) const {
   as_hook(*this).verify(path);
   train.verify(key_path(path, "train"));
-  if (distill) distill->verify(key_path(path, "distill"));
 }
 
 void read_json(const Json& json, const std::string& path, IterativeOptions& options) {
@@ -35,10 +36,10 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
   std::string type = "Iterative";
   object.read("type", type);
   if (type != "Iterative") throw_wrong_type(json.at("type"), key_path(path, "type"), "Iterative");
-  object.read("train", options.train).read("distill", options.distill);
+  object.read("train", options.train);
   Json others = Json::object();
   for (const char* key : {"mutator", "mutator_cfg", "allocation", "budget", "schedule", "interval",
-                          "by", "prunings"}) {
+                          "by", "prunings", "distill", "teacher"}) {
     if (const Json* value = object.take(key)) others[key] = *value;
   }
   object.finish();
@@ -51,13 +52,15 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
   options.interval = hook.interval;
   options.by = hook.by;
   options.prunings = hook.prunings;
+  options.distill = hook.distill;
+  options.teacher_file = hook.teacher_file;
 }
 
 void to_json(Json& json, const IterativeOptions& options) {
   const Json hook = as_hook(options);
   json = Json{{"type", "Iterative"}};
   for (const char* key :
-       {"mutator", "allocation", "budget", "schedule", "interval", "by", "prunings"}) {
+       {"mutator", "allocation", "budget", "schedule", "interval", "by", "prunings", "teacher"}) {
     json[key] = hook.at(key);
   }
   json["train"] = options.train;
@@ -81,12 +84,6 @@ Report Iterative::run(const TrainData& data, TrainCallbacks callbacks) {
 
   const auto hook = std::make_shared<PruningHook>(mutator(), as_hook(options_), "");
   callbacks.hooks.push_back(hook);
-  if (options_.distill) {
-    if (!callbacks.loss) callbacks.loss = smoothed_cross_entropy(options_.train.label_smoothing);
-    const Model& teacher = options_.teacher ? *options_.teacher : mutator().dense();
-    callbacks.loss =
-        Distillation(hook->network(), teacher, *options_.distill, callbacks.loss).loss();
-  }
   result_ = train(hook->network(), data, options_.train, callbacks);
   hook->network().write_back();
   certify(mutator());

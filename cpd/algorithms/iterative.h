@@ -21,16 +21,17 @@ struct IterativeOptions {
   IntervalUnit by = IntervalUnit::kIteration;  ///< what the interval counts
   int64_t prunings = 10;                       ///< until the budget is met
   TrainOptions train{};
-  /// What is learnt from a teacher meanwhile; nothing: the labels alone.
+  /// What is learnt from a teacher meanwhile; nothing, and no teacher: the labels alone.
   std::optional<DistillOptions> distill{};
-  /// The network to learn from; null: the one that is pruned, as it was given.
-  std::shared_ptr<const Model> teacher{};
+  std::string teacher_file{};                    ///< a TorchScript file; JSON: `teacher`
+  std::shared_ptr<const Model> teacher_model{};  ///< or a network; neither: the one that is pruned
 
   /// Throws cpd::Error with the key's path below `path`.
   void verify(const std::string& path = "") const;
 };
 
-/// Keys: `type` (Iterative) and the names of the fields; `mutator_cfg` is taken for `mutator`.
+/// Keys: `type` (Iterative), the names of the fields, `mutator_cfg` for `mutator`, and `teacher`
+/// for a file.
 void read_json(const Json& json, const std::string& path, IterativeOptions& options);
 void to_json(Json& json, const IterativeOptions& options);
 

@@ -1,3 +1,5 @@
+#include <cpd/algorithms/distillation.h>
+#include <cpd/algorithms/fine_tune.h>
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/reporting.h>
 #include <cpd/core/error.h>
@@ -69,6 +71,16 @@ bool needs_data(const OneShotOptions& options) {
          options.compensation.type != CompensationType::kNone;
 }
 
+void OneShotOptions::verify(const std::string& path) const {
+  budget.verify(key_path(path, "budget"));
+  if (train) train->verify(key_path(path, "train"));
+  if (distill) distill->verify(key_path(path, "distill"));
+  if (distils() && !train) {
+    throw Error("there is a teacher, but nothing that trains",
+                {.path = key_path(path, distill ? "distill" : "teacher")}, "a key train beside it");
+  }
+}
+
 void read_json(const Json& json, const std::string& path, OneShotOptions& options) {
   JsonObject object(json, path);
   std::string type = "OneShot";
@@ -78,7 +90,12 @@ void read_json(const Json& json, const std::string& path, OneShotOptions& option
   if (const Json* allocation = object.take("allocation")) {
     read_allocation(*allocation, key_path(path, "allocation"), options);
   }
-  object.read("budget", options.budget).read("compensation", options.compensation).finish();
+  object.read("budget", options.budget)
+      .read("compensation", options.compensation)
+      .read("train", options.train)
+      .read("distill", options.distill)
+      .read("teacher", options.teacher_file)
+      .finish();
 }
 
 void to_json(Json& json, const OneShotOptions& options) {
@@ -86,7 +103,10 @@ void to_json(Json& json, const OneShotOptions& options) {
               {"mutator", options.mutator},
               {"allocation", allocation_json(options)},
               {"budget", options.budget},
-              {"compensation", options.compensation}};
+              {"compensation", options.compensation},
+              {"teacher", options.teacher_file}};
+  if (options.train) json["train"] = *options.train;
+  if (options.distill) json["distill"] = *options.distill;
 }
 
 OneShot::OneShot(Model model, OneShotOptions options)
@@ -162,6 +182,37 @@ void OneShot::compensate(const CalibrationData& data, Report& report) {
 }
 
 Report OneShot::run(const CalibrationData& data) {
+  if (options_.train) {
+    throw Error("the method trains, and there is no training data", {.path = "train"},
+                "labelled images, or no training");
+  }
+  return prune(data);
+}
+
+Report OneShot::run(const CalibrationData& data, const TrainData& training,
+                    TrainCallbacks callbacks) {
+  Report report = prune(data);
+  if (options_.train) train(training, std::move(callbacks), report);
+  return report;
+}
+
+void OneShot::train(const TrainData& data, TrainCallbacks callbacks, Report& report) {
+  Clock clock;
+  const TrainOptions& options = *options_.train;
+  if (options_.distils()) {
+    const auto teacher =
+        teacher_of(options_.teacher_model, options_.teacher_file, mutator().dense(), "teacher");
+    result_ = fine_tune(mutator(), data, options, std::move(callbacks), *teacher,
+                        options_.distill.value_or(DistillOptions()));
+  } else {
+    result_ = fine_tune(mutator(), data, options, callbacks);
+  }
+  report.seconds["train"] = clock.lap();
+  if (result_.evaluation) report.accuracy["pruned"] = result_.evaluation->score();
+}
+
+Report OneShot::prune(const CalibrationData& data) {
+  options_.verify();
   mutator().check_prunable();
   mutator().set_values({});
   Clock clock;

@@ -3,8 +3,10 @@
 #include <cpd/algorithms/algorithm.h>
 #include <cpd/allocation/annealing.h>
 #include <cpd/compensation/compensation.h>
+#include <cpd/distill/distill_options.h>
 #include <cpd/importance/statistics.h>
 #include <cpd/plan/report.h>
+#include <cpd/training/train.h>
 
 namespace cpd {
 
@@ -19,6 +21,17 @@ struct OneShotOptions {
   Budget budget{};
   CompensationOptions compensation{};
   CalibrationLoss loss = nullptr;  ///< null: cross entropy
+  /// Training of what is left; nothing: none.
+  std::optional<TrainOptions> train{};
+  /// What is learnt from a teacher then; nothing, and no teacher: the labels alone.
+  std::optional<DistillOptions> distill{};
+  std::string teacher_file{};                    ///< a TorchScript file; JSON: `teacher`
+  std::shared_ptr<const Model> teacher_model{};  ///< or a network; neither: the one that is pruned
+
+  /// Does what is left learn from a teacher?
+  bool distils() const { return distill || teacher_model || !teacher_file.empty(); }
+  /// Throws cpd::Error with the key's path below `path`.
+  void verify(const std::string& path = "") const;
 };
 
 /// The best that is known for data at hand (docs/scores.md): what needs no choice of a user's.
@@ -26,7 +39,8 @@ OneShotOptions one_shot_with_data();
 /// Does the score, the allocation or the compensation run data through the network?
 bool needs_data(const OneShotOptions& options);
 
-/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`, `compensation`.
+/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`, `compensation`,
+/// `train`, `distill`, and `teacher` for a file.
 /// `allocation` is a name, or an object with `type` and, for `annealing`, `steps`, `start`, `end`,
 /// `seed` and `on_data`.
 void read_json(const Json& json, const std::string& path, OneShotOptions& options);
@@ -45,18 +59,28 @@ class OneShot : public Algorithm {
 
   /// Prunes; `data` is for scores and compensations that need some. Afterwards the mutator holds
   /// the plan and the architecture runs with it. Throws cpd::Error if nothing can be pruned, the
-  /// budget cannot be reached, or data is needed and there is none.
+  /// budget cannot be reached, or data is needed and there is none: also if the options train.
   Report run(const CalibrationData& data = {});
+  /// The same, and trains what is left, at its smaller size, as the options say. Throws as `train`
+  /// does, too. A training that was interrupted goes on with `train.resume`, if the same data leads
+  /// to the same plan.
+  Report run(const CalibrationData& data, const TrainData& training, TrainCallbacks callbacks = {});
+  /// What came of the training.
+  const TrainResult& result() const { return result_; }
   /// Makes up for what is removed now, as the options say; part of `run`. For a structure from
   /// elsewhere. Throws cpd::Error if there is no data and some is needed.
   void compensate(const CalibrationData& data, Report& report);
+  /// Trains what is left now, as the options say, which must do so; part of `run`.
+  void train(const TrainData& data, TrainCallbacks callbacks, Report& report);
 
  private:
   void score(const CalibrationData& data);
   void allocate(const CalibrationData& data);
   double error_at(const Widths& widths, const CalibrationData& data);
+  Report prune(const CalibrationData& data);
 
   OneShotOptions options_;
+  TrainResult result_;
 };
 
 }  // namespace cpd

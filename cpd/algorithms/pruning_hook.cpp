@@ -1,4 +1,5 @@
 #include <ATen/ops/zeros.h>
+#include <cpd/algorithms/distillation.h>
 #include <cpd/algorithms/pruning_hook.h>
 #include <cpd/algorithms/step_budget.h>
 #include <cpd/core/error.h>
@@ -49,6 +50,7 @@ void PruningHookOptions::verify(const std::string& path) const {
   check_range(key_path(path, "prunings"), static_cast<double>(prunings), 1);
   check_range(key_path(path, "priority"), priority, 0, 100);
   budget.verify(key_path(path, "budget"));
+  if (distill) distill->verify(key_path(path, "distill"));
   const std::string thresholds = key_path(path, "save_sparsity_thr");
   double last = 0;
   for (const double threshold : save_sparsity_thr) {
@@ -92,6 +94,8 @@ void read_json(const Json& json, const std::string& path, PruningHookOptions& op
       .read("mutator", options.mutator)
       .read("mutator_cfg", options.mutator)
       .read("work_dir", options.work_dir)
+      .read("distill", options.distill)
+      .read("teacher", options.teacher_file)
       .finish();
 }
 
@@ -108,7 +112,9 @@ void to_json(Json& json, const PruningHookOptions& options) {
               {"prune_cfg", options.prune_cfg},
               {"allocation", options.allocation.name},
               {"mutator", options.mutator},
-              {"work_dir", options.work_dir}};
+              {"work_dir", options.work_dir},
+              {"teacher", options.teacher_file}};
+  if (options.distill) json["distill"] = *options.distill;
 }
 
 std::unique_ptr<ChannelMutator> make_mutator(Model model, const PruningHookOptions& options) {
@@ -121,9 +127,10 @@ std::unique_ptr<ChannelMutator> make_mutator(Model model, const PruningHookOptio
 }
 
 struct PruningHook::State {
-  State(ChannelMutator& mutator_in, PruningHookOptions options_in)
+  State(ChannelMutator& mutator_in, PruningHookOptions options_in, std::string path_in)
       : mutator(mutator_in),
         options(std::move(options_in)),
+        config_path(std::move(path_in)),
         network(mutator_in),
         importance(while_training(mutator_in.options().importance)),
         own_gates(importance.needs == Needs::kStatistics && gates_suffice(importance.name)) {
@@ -180,12 +187,15 @@ struct PruningHook::State {
       scores = network.scores(importance, &gathered, scores);
     } else {
       const CalibrationData data(batches.begin(), batches.end());
+      StatisticsOptions how = statistics_for(importance.needs);
+      how.seed = mutator.options().seed;
       const Statistics gathered =
-          gather_statistics(network.model().model(), network.model().combing(), data,
-                            {.seed = mutator.options().seed});
+          gather_statistics(network.model().model(), network.model().combing(), data, how);
       scores = network.scores(importance, &gathered, scores);
     }
-    mutator.set_scores(scores);
+    std::vector<Scores> worth = scores;
+    divide_by_savings(worth, mutator);
+    mutator.set_scores(std::move(worth));
   }
 
   /// Prunes by one step; returns how tensors are to be cut.
@@ -239,6 +249,7 @@ struct PruningHook::State {
 
   ChannelMutator& mutator;
   PruningHookOptions options;
+  std::string config_path;  ///< of the options
   ShrinkingNetwork network;
   Importance importance;
   bool own_gates;  ///< the training's own backward passes give the scores
@@ -257,7 +268,7 @@ PruningHook::PruningHook(ChannelMutator& mutator, PruningHookOptions options,
                          const std::string& path) {
   options.verify(path);
   mutator.check_prunable();
-  state_ = std::make_unique<State>(mutator, std::move(options));
+  state_ = std::make_unique<State>(mutator, std::move(options), path);
 }
 PruningHook::~PruningHook() = default;
 
@@ -270,6 +281,16 @@ const std::vector<std::string>& PruningHook::exports() const { return state_->ex
 void PruningHook::attach(torch::optim::Optimizer& optimiser) { state_->optimiser = &optimiser; }
 bool PruningHook::wants_to_stop() const {
   return state_->done && !state_->options.continue_finetune;
+}
+
+Loss PruningHook::loss(Loss own) {
+  const PruningHookOptions& options = state_->options;
+  if (!options.distils()) return own;
+  const auto teacher = teacher_of(options.teacher_model, options.teacher_file,
+                                  state_->mutator.dense(), key_path(state_->config_path, "teacher"));
+  return Distillation(state_->network, *teacher, options.distill.value_or(DistillOptions()),
+                      std::move(own), key_path(state_->config_path, "distill"))
+      .loss();
 }
 
 bool PruningHook::after_iteration(int64_t i) {

@@ -2,6 +2,7 @@
 
 #include <cpd/algorithms/shrinking_network.h>
 #include <cpd/algorithms/sparsity_schedule.h>
+#include <cpd/distill/distill_options.h>
 #include <cpd/training/hook.h>
 
 #include <memory>
@@ -31,12 +32,19 @@ struct PruningHookOptions {
   Allocator allocation = "global";
   MutatorOptions mutator{.importance = "fisher"};
   std::string work_dir{};
+  /// What is learnt from a teacher meanwhile; nothing, and no teacher: the labels alone.
+  std::optional<DistillOptions> distill{};
+  std::string teacher_file{};                    ///< a TorchScript file; JSON: `teacher`
+  std::shared_ptr<const Model> teacher_model{};  ///< or a network; neither: the one that is pruned
 
+  /// Does the network learn from a teacher?
+  bool distils() const { return distill || teacher_model || !teacher_file.empty(); }
   /// Throws cpd::Error with the key's path below `path`: a goal that is missing or not ascending.
   void verify(const std::string& path = "hook") const;
 };
 
-/// Keys are the names of the fields, `type` (PruningHook), and `mutator_cfg` for `mutator`.
+/// Keys are the names of the fields, `type` (PruningHook), `mutator_cfg` for `mutator`, and
+/// `teacher` for a file.
 void read_json(const Json& json, const std::string& path, PruningHookOptions& options);
 void to_json(Json& json, const PruningHookOptions& options);
 
@@ -52,9 +60,10 @@ std::unique_ptr<ChannelMutator> make_mutator(Model model, const PruningHookOptio
 /// or in a loop of one's own:
 ///
 ///     PruningHook hook(mutator, options);
-///     hook.attach(optimiser);                    // whose parameters are
-///     hook.network().parameters() for (int64_t i = 1; ...; ++i) {
-///       ... loss of hook.network().forward(images); backward; optimiser.step();
+///     hook.attach(optimiser);  // whose parameters are hook.network().parameters()
+///     Loss loss = hook.loss(smoothed_cross_entropy(0));
+///     for (int64_t i = 1; ...; ++i) {
+///       ... loss({hook.network().forward(images)}, batch); backward; optimiser.step();
 ///       hook.after_iteration(i);
 ///     }
 ///
@@ -88,6 +97,11 @@ class PruningHook : public TrainingHook {
   bool after_iteration(int64_t i);
   /// True after the goal without `continue_finetune`.
   bool wants_to_stop() const;
+
+  /// A loss against the labels, with what is learnt from the teacher; the same loss where there is
+  /// none. Called with what the network has just made of the batch's images. Throws cpd::Error
+  /// where teacher and network do not fit.
+  Loss loss(Loss own) override;
 
   // In a run of `train`.
   void before_run(TrainingRun& run) override;

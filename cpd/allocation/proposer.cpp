@@ -64,4 +64,17 @@ Widths allocate_until(const AllocationProblem& problem, Proposer& proposer,
   return widths;
 }
 
+Widths allocate_while(const AllocationProblem& problem, Proposer& proposer,
+                      const std::function<bool(const Widths&)>& holds) {
+  Widths widths = problem.largest();
+  if (!holds(widths)) {
+    throw Error("what is to hold does not hold even for the largest widths", {},
+                "an objective that the network meets before it is pruned");
+  }
+  for (auto more = proposer.try_more(); more && holds(*more); more = proposer.try_more()) {
+    widths = std::move(*more);
+  }
+  return widths;
+}
+
 }  // namespace cpd

@@ -48,4 +48,9 @@ class GreedyProposer : public Proposer {
 Widths allocate_until(const AllocationProblem& problem, Proposer& proposer,
                       const std::function<bool(const Widths&)>& is_achieved);
 
+/// Asks for more as long as something holds (an accuracy not below a bound, say), and gives the
+/// last widths at which it did. Throws cpd::Error if it does not hold even at the largest.
+Widths allocate_while(const AllocationProblem& problem, Proposer& proposer,
+                      const std::function<bool(const Widths&)>& holds);
+
 }  // namespace cpd

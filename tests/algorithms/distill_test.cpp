@@ -5,19 +5,12 @@
 #include <gtest/gtest.h>
 #include <training/fixture.h>
 
+#include "learnt_model.h"
+
 namespace cpd::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-/// A network that has learnt the bright images.
-Model learnt_model() {
-  const auto network = std::make_shared<SmallNetwork>();
-  Loader training = loader_of(96, 1, true);
-  train(*trainable(network), {training}, {.epochs = 6, .optimiser = {.lr = 0.05}}, {.quiet = true});
-  network->eval();
-  return trace_model(network, {torch::rand({2, 1, 8, 8})});
-}
 
 /// How far the answers of a network are from those of the network that was given.
 double distance(ChannelMutator& mutator) {
@@ -41,7 +34,7 @@ TEST(Distill, BringsAPrunedNetworkNearToItsTeacher) {
   const double before = distance(algorithm.mutator());
   Loader training = loader_of(96, 1, true), validation = loader_of(48, 2, false);
   const Report report = algorithm.run({training, validation}, {.quiet = true});
-  EXPECT_LT(distance(algorithm.mutator()), before);
+  EXPECT_LT(distance(algorithm.mutator()), 0.5 * before);
   EXPECT_EQ(report.algorithm, "Distill");
   EXPECT_GT(report.accuracy.at("pruned"), 0.9);
   EXPECT_LE(2 * report.after.macs, report.before.macs);

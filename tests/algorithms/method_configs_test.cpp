@@ -23,6 +23,8 @@ class MethodConfig : public ::testing::TestWithParam<std::string> {
   static Json config() {
     Json json = read_json_file(std::string(CPD_TEST_DATA) + "/../../samples/methods/" + GetParam() +
                                ".json");
+    // Of a run with hooks: the hook alone.
+    if (json.contains("hooks")) json = Json(json.at("hooks").at(0));
     if (json.contains("train")) json["train"]["epochs"] = 2;
     if (json.contains("interval")) json["interval"] = 1;
     if (json.contains("prunings")) json["prunings"] = 2;
@@ -46,9 +48,13 @@ class MethodConfig : public ::testing::TestWithParam<std::string> {
 TEST_P(MethodConfig, Runs) {
   const std::string type = config().at("type").get<std::string>();
   if (type == "OneShot") {
-    const auto own = options<OneShotOptions>();
-    const Report report = OneShot(model(), own).run();
+    OneShot algorithm(model(), options<OneShotOptions>());
+    const Report report =
+        algorithm.options().train ? algorithm.run({}, {loader_}, {.quiet = true}) : algorithm.run();
     EXPECT_FALSE(report.budgets.empty());
+    if (algorithm.options().train) {
+      EXPECT_EQ(algorithm.result().step, 8);
+    }
   } else if (type == "Iterative") {
     const Report report =
         Iterative(model(), options<IterativeOptions>()).run({loader_}, {.quiet = true});
@@ -84,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Samples, MethodConfig,
                          ::testing::Values("l1_one_shot", "fpgm", "network_slimming", "agp",
                                            "taylor_iterative", "group_fisher",
                                            "iterative_distilled", "distill", "cpd_hook",
-                                           "two_of_four"));
+                                           "cpd_hook_distilled", "l1_fine_tuned", "two_of_four"));
 
 }  // namespace
 }  // namespace cpd::testing
