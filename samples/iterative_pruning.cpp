@@ -1,5 +1,5 @@
-// Prunes a network while it trains: scores from the training's own gradients, a little less of the
-// network every few steps, until half of its multiply-accumulates are left.
+// Prunes a network that has learnt while it trains on: scores from the training's own gradients, a
+// little less of the network every few steps, until half of its multiply-accumulates are left.
 #include <cpd/algorithms/iterative.h>
 #include <cpd/cpd.h>
 #include <cpd/data/loader.h>
@@ -27,6 +27,8 @@ int main() {
   auto network = cpd::make_network(cpd::parse_network("zoo:resnet20:classes=4:channels=1:size=16"),
                                    /*seed=*/0);
   const auto example = cpd::random_input(cpd::input({2, 1, 16, 16}), 0);
+  cpd::train(*cpd::trainable(network), {training}, {.epochs = 2, .optimiser = {.lr = 0.05}},
+             {.quiet = true});
   network->eval();
 
   cpd::IterativeOptions options;
@@ -44,7 +46,7 @@ int main() {
 
   std::cout << "half of the MACs or less: "
             << (2 * report.after.macs <= report.before.macs ? "yes" : "no") << "\n"
-            << "right on most images: "
-            << (report.accuracy.at("pruned") > 0.5 ? "yes" : "no") << "\n";
+            << "right on 9 of 10 images or more: "
+            << (report.accuracy.at("pruned") >= 0.9 ? "yes" : "no") << "\n";
   std::remove("iterative_pruning.pt");
 }
