@@ -25,6 +25,7 @@ void add_data_options(po::options_description& options) {
 DataOptions data_options(const po::variables_map& values) {
   DataOptions options;
   options.seed = seed_of(values);
+  options.relabel = values.count("cut-classes") > 0;
   for (const auto& option : data_option_help()) {
     if (!given(values, option.name)) continue;
     as_usage(option.name,

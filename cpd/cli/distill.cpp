@@ -3,6 +3,7 @@
 #include <cpd/cli/output.h>
 #include <cpd/cli/training_options.h>
 #include <cpd/distill/distiller.h>
+#include <cpd/exporters/export.h>
 
 namespace cpd::cli {
 namespace {
@@ -16,7 +17,7 @@ void add_distill_options(po::options_description& options) {
       "temperature", value("R"), "by which kl and dist soften the outputs")(
       "label-weight", value("R")->default_value("1"), "weight of the loss against the labels");
   add_data_options(options);
-  add_training_options(options);
+  add_training_with_config(options);
   add_output_options(options, "the trained network");
 }
 
@@ -35,7 +36,7 @@ DistillOptions distill_options(const po::variables_map& values) {
 }
 
 int run_distill(const po::variables_map& values) {
-  const TrainOptions options = training_options(values);
+  const TrainOptions options = training_options(values, training_config(values));
   const DistillOptions distill = distill_options(values);
   const std::string teacher_path = text_of(values, "teacher"), path = text_of(values, "MODEL");
   if (teacher_path.empty()) throw UsageError("--teacher is missing: the network to learn from");
@@ -49,7 +50,10 @@ int run_distill(const po::variables_map& values) {
     return distiller.loss(network, {{batch.images}, outputs, {}, batch.labels}).total;
   };
   const auto result = train_with_progress(*trainable(network), images, options, "distill", loss);
-  deliver_trained(values, network, result);
+  check_finished(result, options);
+  export_torchscript(network.model(), text_of(values, "output"),
+                     {.force = values.count("force") > 0});
+  deliver_trained(values, result);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 #include <cpd/cli/arguments.h>
 #include <cpd/cli/method_options.h>
 #include <cpd/cli/model_argument.h>
+#include <cpd/cli/training_options.h>
 #include <cpd/mutators/groups_of.h>
 
 #include <array>
@@ -56,13 +57,6 @@ double read_ratio(const std::string& text) {
     // told below, like any other text that is no ratio
   }
   throw UsageError("--ratio: the value is '" + text + "'; expected a ratio in (0, 1]");
-}
-
-/// The percentage that a level removes: `_30`, `_12.5`.
-std::string removed_suffix(double kept) {
-  std::array<char, 40> text{};
-  std::snprintf(text.data(), text.size(), "_%.6g", std::round((1 - kept) * 1e4) / 1e2);
-  return text.data();
 }
 
 std::vector<std::string> budget_names() {
@@ -142,33 +136,70 @@ void add_budget_options(po::options_description& options) {
       "channels", value("A"), "keep so many channels: 0.5, 2000");
 }
 
-OneShotOptions method_options(const po::variables_map& values) {
-  OneShotOptions options;
+namespace {
+
+MethodOptions configured_method(const po::variables_map& values) {
   const std::string config = text_of(values, "config");
-  if (!config.empty()) {
-    in_file(config, [&](const std::string& text) {
-      read_json(parse_json(text, "configuration"), "", options);
-    });
-  } else if (given(values, "data")) {
-    options = one_shot_with_data();
+  if (config.empty()) {
+    return given(values, "data") ? one_shot_with_data() : OneShotOptions();
   }
-  if (given(values, "importance")) {
-    as_usage("importance", [&] { options.mutator.importance = text_of(values, "importance"); });
-  }
+  return in_file(config,
+                 [&](const std::string& text) { return read_method(parse_json(text, "")); });
+}
+
+/// `--allocation` and `--compensation`, as far as the method has them.
+void set_steps(const po::variables_map& values, MethodOptions& method) {
+  const auto refuse = [&](const char* option) {
+    return UsageError(std::string("--") + option + ": the method of " + text_of(values, "config") +
+                      " has none; expected one that has, such as OneShot");
+  };
+  auto* one_shot = std::get_if<OneShotOptions>(&method);
+  auto* iterative = std::get_if<IterativeOptions>(&method);
   if (given(values, "allocation")) {
-    as_usage("allocation", [&] { options.allocation = text_of(values, "allocation"); });
+    if (one_shot == nullptr && iterative == nullptr) throw refuse("allocation");
+    Allocator& allocation = one_shot != nullptr ? one_shot->allocation : iterative->allocation;
+    as_usage("allocation", [&] { allocation = text_of(values, "allocation"); });
   }
   if (given(values, "compensation")) {
+    if (one_shot == nullptr) throw refuse("compensation");
     as_usage("compensation",
-             [&] { read_json(Json(text_of(values, "compensation")), "", options.compensation); });
+             [&] { read_json(Json(text_of(values, "compensation")), "", one_shot->compensation); });
   }
+}
+
+/// Options of training over those of the configuration; `--epochs` makes OneShot train.
+void set_training(const po::variables_map& values, MethodOptions& method) {
+  if (given(values, "epochs") && train_options_of(method) == nullptr) {
+    TrainOptions& train = std::get<OneShotOptions>(method).train.emplace();
+    train.seed = seed_of(values);
+  }
+  TrainOptions* train = train_options_of(method);
+  if (train == nullptr) {
+    if (!trains_by_options(values)) return;
+    throw UsageError(
+        "there are options of training, but nothing trains; expected --epochs, or a "
+        "configuration that trains");
+  }
+  set_training_options(values, *train);
+  if (whole_of(values, "hold-out", 0) > 0) train->keep_best = true;
+}
+
+}  // namespace
+
+MethodOptions method_options(const po::variables_map& values) {
+  MethodOptions method = configured_method(values);
+  MutatorOptions& mutator = mutator_options_of(method);
+  if (given(values, "importance")) {
+    as_usage("importance", [&] { mutator.importance = text_of(values, "importance"); });
+  }
+  set_steps(values, method);
   const std::string table = text_of(values, "latency-table");
   if (!table.empty()) {
-    options.mutator.latency_table =
-        std::make_shared<LatencyTable>(in_file(table, latency_table_from_json));
+    mutator.latency_table = std::make_shared<LatencyTable>(in_file(table, latency_table_from_json));
   }
-  set_unit_options(values, options.mutator);
-  return options;
+  set_unit_options(values, mutator);
+  set_training(values, method);
+  return method;
 }
 
 void set_unit_options(const po::variables_map& values, MutatorOptions& options) {
@@ -210,6 +241,12 @@ std::vector<Level> budgets_of(const po::variables_map& values, const Budget& con
   }
   if (listed.empty()) return {{common, ""}};
   return levels_of(common, listed, text_of(values, listed));
+}
+
+std::string removed_suffix(double kept) {
+  std::array<char, 40> text{};
+  std::snprintf(text.data(), text.size(), "_%.6g", std::round((1 - kept) * 1e4) / 1e2);
+  return text.data();
 }
 
 std::string with_suffix(const std::string& path, const std::string& suffix) {

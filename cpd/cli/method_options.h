@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cpd/algorithms/one_shot.h>
+#include <cpd/algorithms/method.h>
 #include <cpd/cli/command.h>
 #include <cpd/model/model.h>
 
@@ -18,7 +18,7 @@ void add_budget_options(po::options_description& options);
 
 /// The configuration file, if one is given, with the options of the command line over it. Budgets
 /// of the command line are not in it: `budgets_of` reads them. Throws UsageError or cpd::Error.
-OneShotOptions method_options(const po::variables_map& values);
+MethodOptions method_options(const po::variables_map& values);
 /// Sets what the options of units say. Throws UsageError.
 void set_unit_options(const po::variables_map& values, MutatorOptions& options);
 /// What an edited groups file adds, which can be read only with the network.
@@ -35,6 +35,8 @@ struct Level {
 /// of the configuration. Throws UsageError.
 std::vector<Level> budgets_of(const po::variables_map& values, const Budget& config);
 
+/// The percentage that is removed where a fraction is kept: `_30`, `_12.5`.
+std::string removed_suffix(double kept);
 /// `net.pt` and `_30` make `net_30.pt`.
 std::string with_suffix(const std::string& path, const std::string& suffix);
 

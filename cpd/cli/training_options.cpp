@@ -3,8 +3,8 @@
 #include <cpd/cli/output.h>
 #include <cpd/cli/training_options.h>
 #include <cpd/core/text.h>
-#include <cpd/exporters/export.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <iostream>
@@ -91,19 +91,42 @@ void add_training_options(po::options_description& options) {
   }
   options.add_options()("bf16", "run products in bfloat16")(
       "hold-out", value("N")->default_value("0"),
-      "training images that are not trained on: the accuracy on them is told after each epoch")(
-      "config", value("FILE"), "all of these as JSON; options stand over it");
+      "training images that are not trained on: the epoch that does best on them is what is "
+      "written");
 }
 
-TrainOptions training_options(const po::variables_map& values) {
+void add_training_with_config(po::options_description& options) {
+  add_training_options(options);
+  options.add_options()("config", value("FILE"),
+                        "all of these as JSON, and `hooks`; options stand over it");
+}
+
+Json training_config(const po::variables_map& values) {
+  const std::string config = text_of(values, "config");
+  if (config.empty()) return Json::object();
+  return in_file(config, [&](const std::string& text) { return parse_json(text, ""); });
+}
+
+TrainOptions training_options(const po::variables_map& values, const Json& config) {
   TrainOptions options;
   options.seed = seed_of(values);
-  const std::string config = text_of(values, "config");
-  if (!config.empty()) {
-    in_file(config, [&](const std::string& text) {
-      read_json(parse_json(text, "configuration"), "", options);
-    });
-  }
+  at_path(text_of(values, "config"), [&] {
+    read_json(config, "", options);
+    options.verify("");
+  });
+  set_training_options(values, options);
+  if (whole_of(values, "hold-out", 0) > 0) options.keep_best = true;
+  return options;
+}
+
+bool trains_by_options(const po::variables_map& values) {
+  return values.count("bf16") > 0 ||
+         std::any_of(std::begin(kOptions), std::end(kOptions),
+                     [&](const TrainingOption& option) { return given(values, option.name); });
+}
+
+void set_training_options(const po::variables_map& values, TrainOptions& options) {
+  if (given(values, "seed")) options.seed = seed_of(values);
   try {
     read_json(options_json(values), "", options);
     options.verify("");
@@ -111,7 +134,6 @@ TrainOptions training_options(const po::variables_map& values) {
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
-  return options;
 }
 
 TrainingImages::TrainingImages(const po::variables_map& values, const ImageShape& shape)
@@ -135,22 +157,24 @@ const std::atomic<bool>& interruption() {
 }
 
 TrainResult train_with_progress(Trainable& network, TrainingImages& images,
-                                const TrainOptions& options, const std::string& title, Loss loss) {
+                                const TrainOptions& options, const std::string& title, Loss loss,
+                                TrainingHooks hooks) {
   TrainCallbacks callbacks;
   callbacks.loss = std::move(loss);
+  callbacks.hooks = std::move(hooks);
   callbacks.interrupted = &interruption();
   callbacks.title = title;
   return train(network, images.sources(), options, callbacks);
 }
 
-void deliver_trained(const po::variables_map& values, const DynamicModel& network,
-                     const TrainResult& result) {
-  if (result.interrupted) {
-    throw Error("interrupted after step " + std::to_string(result.step) +
-                (given(values, "work-dir") ? "; `--resume auto` goes on from there" : ""));
-  }
+void check_finished(const TrainResult& result, const TrainOptions& options) {
+  if (!result.interrupted) return;
+  throw Error("interrupted after step " + std::to_string(result.step) +
+              (options.work_dir.empty() ? "" : "; `--resume auto` goes on from there"));
+}
+
+void deliver_trained(const po::variables_map& values, const TrainResult& result, const Json& more) {
   const std::string path = text_of(values, "output");
-  export_torchscript(network.model(), path, {.force = values.count("force") > 0});
   Json json{
       {"model", path}, {"epochs", result.epoch}, {"steps", result.step}, {"loss", result.loss}};
   std::vector<std::pair<std::string, std::string>> facts = {
@@ -161,6 +185,14 @@ void deliver_trained(const po::variables_map& values, const DynamicModel& networ
     facts.emplace_back("accuracy", percent_text(result.evaluation->accuracy) + " of " +
                                        std::to_string(result.evaluation->images) +
                                        " held-out images");
+    if (result.best_epoch > 0) {
+      json["best_epoch"] = result.best_epoch;
+      facts.emplace_back("best epoch", std::to_string(result.best_epoch));
+    }
+  }
+  for (const auto& [key, value] : more.items()) {
+    json[key] = value;
+    facts.emplace_back(key, value.dump());
   }
   std::cout << (values.count("json") > 0 ? json_text(json)
                                          : facts_text(facts) + "wrote " + path + "\n");
