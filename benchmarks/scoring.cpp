@@ -1,6 +1,7 @@
 // What scores cost beside training: seconds of one pass over some images for each kind of
 // statistics, and of a plain forward and backward pass with gradients of all parameters:
-//   benchmark_scoring [NETWORK] [--images 32] [--batch 16] [--repeats 3] [--one-shot 0]
+//   benchmark_scoring [NETWORK] [--images 32] [--batch 16] [--repeats 3]
+//     [--scores fisher,kfac] [--one-shot 0]
 // NETWORK is one of the zoo at its published size (resnet18). With --one-shot N the whole of
 // `hessian`, `greedy` to half of the MACs and `refit` runs on N random images instead, and its peak
 // of memory is told. One thread, unless OMP_NUM_THREADS says otherwise.
@@ -18,6 +19,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <sstream>
 
 #include "coverage/step.h"
 
@@ -58,7 +60,7 @@ class Scoring {
     const Combing combing = comb(model);
     std::vector<std::pair<std::string, std::function<void()>>> kinds{
         {"forward + backward", [&] { train(data); }}};
-    for (const char* score : {"fisher", "taylor", "gradient", "kfac", "hessian_trace"}) {
+    for (const auto& score : scores()) {
       const StatisticsOptions options = statistics_for(Importance(score).needs);
       kinds.emplace_back(score, [&, options] { gather_statistics(model, combing, data, options); });
     }
@@ -94,6 +96,12 @@ class Scoring {
   }
 
  private:
+  std::vector<std::string> scores() const {
+    std::istringstream text(settings_.at("scores"));
+    std::vector<std::string> names;
+    for (std::string each; std::getline(text, each, ',');) names.push_back(each);
+    return names;
+  }
   int64_t number(const std::string& name) const { return std::stoll(settings_.at(name)); }
 
   void train(const CalibrationData& data) {
@@ -114,8 +122,11 @@ class Scoring {
 
 int main(int argc, char** argv) {
   try {
-    std::map<std::string, std::string> settings{
-        {"images", "32"}, {"batch", "16"}, {"repeats", "3"}, {"one-shot", "0"}};
+    std::map<std::string, std::string> settings{{"images", "32"},
+                                                {"batch", "16"},
+                                                {"repeats", "3"},
+                                                {"scores", "fisher,kfac"},
+                                                {"one-shot", "0"}};
     std::string network = "resnet18";
     for (int i = 1; i < argc; ++i) {
       const std::string word = argv[i];
