@@ -95,7 +95,7 @@ void zero_readers(torch::jit::Module& dense, const Plan& plan) {
     if (found == plan.parameters.end()) continue;
     at::Tensor weight = parameter.value;
     for (const auto& [dim, kept] : found->second) {
-      if (kept.role != "reader") continue;
+      if (kept.role.find("reader") == std::string::npos) continue;
       const at::Tensor mask = kept_mask(weight.sizes(), dim, kept);
       weight.copy_(torch::where(mask, weight, torch::zeros_like(weight)));
     }

@@ -208,9 +208,9 @@ void Engine::role(ValueId value, int dim, Role role) {
     return;
   }
   if (role == Role::kWriter) writers_[{value, dim}] = op().kind;
-  const auto [entry, is_new] = roles_.try_emplace({value, dim}, role);
-  const auto rank = [](Role r) { return r == Role::kWriter ? 2 : r == Role::kReader ? 1 : 0; };
-  if (!is_new && rank(role) > rank(entry->second)) entry->second = role;
+  const auto& outputs = op().outputs;
+  const bool makes_weight = !outputs.empty() && weightlike_[index(outputs.front())];
+  (makes_weight ? weight_roles_ : roles_)[{value, dim}].insert(role);
 }
 
 std::set<ValueId> Engine::parameters_under(ValueId value) const {
@@ -230,7 +230,7 @@ std::set<ValueId> Engine::parameters_under(ValueId value) const {
   return found;
 }
 
-std::map<std::pair<ValueId, int>, Role> Engine::roles() {
+Engine::Roles Engine::roles() {
   const auto primitives = [&](const LabelArray& array) {
     std::set<Label> result;
     for (Label label : array.entries) {
@@ -239,7 +239,7 @@ std::map<std::pair<ValueId, int>, Role> Engine::roles() {
     }
     return result;
   };
-  auto result = roles_;
+  Roles result = roles_;
   for (const auto& computed : computed_roles_) {
     if (computed.role == Role::kAlong) continue;
     const auto sought = primitives(computed.array);
@@ -249,9 +249,13 @@ std::map<std::pair<ValueId, int>, Role> Engine::roles() {
         const auto own = primitives(labels.dims[static_cast<size_t>(d)]);
         const bool shared = std::any_of(own.begin(), own.end(),
                                         [&](Label label) { return sought.count(label) > 0; });
-        if (shared) result[{parameter, d}] = computed.role;
+        if (shared) result[{parameter, d}].insert(computed.role);
       }
     }
+  }
+  for (const auto& [dimension, roles] : weight_roles_) result.try_emplace(dimension, roles);
+  for (auto& [dimension, roles] : result) {
+    if (roles.size() > 1) roles.erase(Role::kAlong);
   }
   return result;
 }

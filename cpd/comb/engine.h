@@ -60,8 +60,10 @@ class Engine : public RuleContext {
   std::map<Label, std::set<std::string>> tags();
   /// Kinds of the ops that write each parameter dimension.
   const std::map<std::pair<ValueId, int>, std::string>& writers() const { return writers_; }
-  /// Roles by (parameter, dimension), those of computed weights handed down to their parameters.
-  std::map<std::pair<ValueId, int>, Role> roles();
+  using Roles = std::map<std::pair<ValueId, int>, std::set<Role>>;
+  /// Roles by (parameter, dimension), those of computed weights handed down to their parameters. A
+  /// weight that several ops use may have two; `kAlong` stands alone.
+  Roles roles();
 
  private:
   void make_canonical(LabelArray& array);
@@ -88,7 +90,8 @@ class Engine : public RuleContext {
   std::vector<Rectangle> rectangles_;
   std::vector<std::map<std::string, Labels>> records_;
   std::vector<std::string> unknown_;
-  std::map<std::pair<ValueId, int>, Role> roles_;
+  Roles roles_;         ///< in ops on data
+  Roles weight_roles_;  ///< in ops that make a weight of weights
   struct ComputedRole {
     ValueId value;
     LabelArray array;

@@ -549,9 +549,11 @@ void Grouping::add_members(Combing& combing) {
         member.parameter = parameter.value;
         member.dim = static_cast<int>(d);
         member.array = arrays[d];
-        const auto role = roles.find({parameter.value, static_cast<int>(d)});
-        member.role = role == roles.end() ? Role::kAlong : role->second;
-        combing.groups[static_cast<size_t>(group)].members.push_back(std::move(member));
+        const auto found = roles.find({parameter.value, static_cast<int>(d)});
+        for (Role role : found == roles.end() ? std::set<Role>{Role::kAlong} : found->second) {
+          member.role = role;
+          combing.groups[static_cast<size_t>(group)].members.push_back(member);
+        }
       }
     }
   }

@@ -2,6 +2,7 @@
 #include <cpd/plan/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace cpd {
 
@@ -56,10 +57,11 @@ void verify_dimension(const DimensionPlan& plan, const std::string& path) {
       throw Error("the lists keep different numbers", {.path = path}, "lists of one length");
     }
   }
-  const bool known =
-      plan.role.empty() || plan.role == "writer" || plan.role == "reader" || plan.role == "along";
-  if (!known)
-    throw Error("the role is '" + plan.role + "'", {.path = path}, "writer, reader or along");
+  const std::set<std::string> known = {"", "writer", "reader", "along", "writer, reader"};
+  if (known.count(plan.role) == 0) {
+    throw Error("the role is '" + plan.role + "'", {.path = path},
+                "writer, reader or along, or 'writer, reader'");
+  }
 }
 
 Json kept_json(const DimensionPlan& plan) {

@@ -2,11 +2,13 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
 #include <cpd/units/plan_of.h>
 
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 namespace cpd {
 namespace {
@@ -142,17 +144,18 @@ DimensionPlan plan_of_rows(Rows rows) {
   return plan;
 }
 
-/// Reader before writer: zeroing what reads a removed channel takes it out of the network.
+/// `writer, reader` for a weight that is used in both ways.
 std::string role_of(const Combing& combing, ValueId parameter, int dim) {
-  bool writer = false;
+  std::set<Role> roles;
   for (const auto& group : combing.groups) {
     for (const auto& member : group.members) {
-      if (member.parameter != parameter || member.dim != dim) continue;
-      if (member.role == Role::kReader) return name_of(Role::kReader);
-      writer = writer || member.role == Role::kWriter;
+      if (member.parameter == parameter && member.dim == dim) roles.insert(member.role);
     }
   }
-  return name_of(writer ? Role::kWriter : Role::kAlong);
+  if (roles.size() > 1) roles.erase(Role::kAlong);
+  std::vector<std::string> names;
+  for (Role role : roles) names.emplace_back(name_of(role));
+  return joined(names);
 }
 
 UnitPlan unit_plan(const ChannelGroup& group, const Keep& keep) {

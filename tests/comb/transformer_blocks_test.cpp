@@ -333,6 +333,9 @@ def forward(self, tokens):
                    "    t = torch.upsample_bilinear2d(t, [4, 4], False)\n"
                    "    y = torch.conv2d(t, self.up).flatten(2).transpose(1, 2)\n",
                    8, "plain 12 exact; plain 8 exact", {{"up", {8, 12, 1, 1}}}),
+      after_linear("decoder_tied_to_encoder", 12,
+                   "    y = torch.linear(torch.relu(torch.linear(y, self.w)), self.w.t())\n", 12,
+                   "plain 12 exact; plain 8 exact", {{"w", {8, 12}}}),
   };
 }
 

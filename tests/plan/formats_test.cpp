@@ -83,7 +83,7 @@ TEST(Plans, KeepEveryFormOfADimension) {
   plan.units["u"] = {4, {{0, 1}, {2, 3}}};
   plan.parameters["one"][0] = {{}, {{1, 3}}, false, "writer"};
   plan.parameters["blocks"][1] = {{0}, {{0, 2}, {1, 3}}, true, "along"};
-  plan.parameters["rows"][2] = {{0, 1}, {{0}, {1}, {2}, {0}}, false, "reader"};
+  plan.parameters["rows"][2] = {{0, 1}, {{0}, {1}, {2}, {0}}, false, "writer, reader"};
   plan.refit = {"one"};
   plan.dropped = {"gone"};
   const Plan again = plan_from_json(to_json(plan));
@@ -135,6 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "parameters.b.weight.1", "2 lists"},
         BadPlan{"{\"1\": \"reader\"}", "{\"1\": \"boss\"}", "parameters.b.weight.1",
                 "expected writer, reader or along"},
+        BadPlan{"{\"1\": \"reader\"}", "{\"1\": \"reader, along\"}", "parameters.b.weight.1",
+                "the role is 'reader, along'"},
         BadPlan{"{\"1\": \"reader\"}", "{\"0\": \"reader\"}", "roles.b.weight.0", "does not cut"},
         BadPlan{"\"refit\": []", "\"refits\": []", "refits", "did you mean 'refit'?"}));
 

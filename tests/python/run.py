@@ -68,7 +68,7 @@ def with_zeroed_readers(module, plan):
     with torch.no_grad():
         for name, dimensions in plan["parameters"].items():
             for dim, kept in dimensions.items():
-                if plan["roles"][name][dim] != "reader":
+                if "reader" not in plan["roles"][name][dim]:
                     continue
                 mask = positions_of(tensors[name].shape, int(dim), kept)
                 tensors[name].copy_(torch.where(mask, tensors[name], torch.zeros_like(tensors[name])))
