@@ -100,9 +100,10 @@ def written(folder):
 
 
 def leftovers(folder):
+    """Unknown files. A whole file may be left just before it takes the name of an older one."""
     known = {"last.ckpt", "best.ckpt", "metrics.jsonl"}
     return [name for name in os.listdir(f"{folder}/work")
-            if name not in known and not name.startswith("sparsity_")]
+            if name.split(".part")[0] not in known and not name.startswith("sparsity_")]
 
 
 def check(runs, times, rng, root):
