@@ -14,13 +14,13 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
-#include <map>
-#include <sstream>
+
+#include "settings.h"
 
 namespace cpd {
 namespace {
 
-using Settings = std::map<std::string, std::string>;
+using benchmarks::Settings;
 
 Settings settings_of(int argc, char** argv) {
   Settings settings{{"input", "1,3,32,32"},
@@ -36,11 +36,7 @@ Settings settings_of(int argc, char** argv) {
                     {"ridge", "1e-3"},
                     {"positions", "100000"},
                     {"seed", "0"}};
-  for (int i = 2; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name.rfind("--", 0) != 0) throw Error("'" + name + "' is no option", {}, "--NAME VALUE");
-    settings[name.substr(2)] = argv[i + 1];
-  }
+  benchmarks::read_settings(argc, argv, 2, settings, {"data", "mean", "std"});
   return settings;
 }
 
@@ -102,10 +98,7 @@ class Quality {
 
  private:
   std::vector<std::string> list(const std::string& name) const {
-    std::istringstream text(settings_.at(name));
-    std::vector<std::string> names;
-    for (std::string each; std::getline(text, each, ',');) names.push_back(each);
-    return names;
+    return benchmarks::list_of(settings_, name);
   }
 
   /// Units that one layer writes: all but those of residual connections.

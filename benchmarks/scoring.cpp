@@ -4,8 +4,7 @@
 //     [--scores fisher,kfac] [--one-shot 0]
 // NETWORK is one of the zoo at its published size (resnet18). With --one-shot N the whole of
 // `hessian`, `greedy` to half of the MACs and `refit` runs on N random images instead, and its peak
-// of memory is told. One thread, unless OMP_NUM_THREADS says otherwise.
-#include <ATen/Parallel.h>
+// of memory is told. OMP_NUM_THREADS says on how many threads.
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/randint.h>
 #include <cpd/algorithms/one_shot.h>
@@ -14,25 +13,20 @@
 #include <cpd/zoo/network.h>
 #include <cpd/zoo/zoo.h>
 
-#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <iostream>
 #include <map>
-#include <sstream>
 
 #include "coverage/step.h"
+#include "settings.h"
 
 namespace cpd {
 namespace {
 
-using Settings = std::map<std::string, std::string>;
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+using benchmarks::list_of;
+using benchmarks::seconds_of;
+using benchmarks::Settings;
 
 CalibrationData random_data(const NetworkSpec& spec, int64_t images, int64_t batch) {
   CalibrationData data;
@@ -60,7 +54,7 @@ class Scoring {
     const Combing combing = comb(model);
     std::vector<std::pair<std::string, std::function<void()>>> kinds{
         {"forward + backward", [&] { train(data); }}};
-    for (const auto& score : scores()) {
+    for (const auto& score : list_of(settings_, "scores")) {
       const StatisticsOptions options = statistics_for(Importance(score).needs);
       kinds.emplace_back(score, [&, options] { gather_statistics(model, combing, data, options); });
     }
@@ -96,12 +90,6 @@ class Scoring {
   }
 
  private:
-  std::vector<std::string> scores() const {
-    std::istringstream text(settings_.at("scores"));
-    std::vector<std::string> names;
-    for (std::string each; std::getline(text, each, ',');) names.push_back(each);
-    return names;
-  }
   int64_t number(const std::string& name) const { return std::stoll(settings_.at(name)); }
 
   void train(const CalibrationData& data) {
@@ -128,16 +116,9 @@ int main(int argc, char** argv) {
                                                 {"scores", "fisher,kfac"},
                                                 {"one-shot", "0"}};
     std::string network = "resnet18";
-    for (int i = 1; i < argc; ++i) {
-      const std::string word = argv[i];
-      if (word.rfind("--", 0) != 0) {
-        network = word;
-      } else if (settings.contains(word.substr(2)) && i + 1 < argc) {
-        settings[word.substr(2)] = argv[++i];
-      } else {
-        throw cpd::Error("'" + word + "' is no option with a value");
-      }
-    }
+    const bool named = argc > 1 && argv[1][0] != '-';
+    if (named) network = argv[1];
+    cpd::benchmarks::read_settings(argc, argv, named ? 2 : 1, settings);
     cpd::Scoring scoring(network, settings);
     settings.at("one-shot") == "0" ? scoring.print() : scoring.print_one_shot();
   } catch (const std::exception& error) {

@@ -17,17 +17,19 @@
 #include <torch/script.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
-#include <map>
+
+#include "settings.h"
 
 namespace cpd {
 namespace {
 
 namespace fs = std::filesystem;
-using Settings = std::map<std::string, std::string>;
+using benchmarks::list_of;
+using benchmarks::seconds_of;
+using benchmarks::Settings;
 
 Settings settings_of(int argc, char** argv) {
   Settings settings{{"networks", "resnet18,resnet50,mobilenet_v2,vgg16_bn"},
@@ -36,20 +38,8 @@ Settings settings_of(int argc, char** argv) {
                     {"allocation", "uniform,latency"},
                     {"threads", "2"},
                     {"repeats", "5"}};
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = std::string(argv[i]).substr(std::min<size_t>(2, strlen(argv[i])));
-    if (!settings.contains(name) || i + 1 == argc) {
-      throw Error("'" + std::string(argv[i]) + "' is no option with a value");
-    }
-    settings[name] = argv[i + 1];
-  }
+  benchmarks::read_settings(argc, argv, 1, settings);
   return settings;
-}
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /// A file in the form in which it is timed.
@@ -97,7 +87,7 @@ class Speedup {
   void print() {
     std::printf("%d threads\n%-14s %-10s %6s %6s %-8s %10s %10s %8s\n", at::get_num_threads(),
                 "network", "allocation", "macs", "batch", "form", "dense", "pruned", "faster");
-    for (const auto& name : split(settings_.at("networks"))) print_network(name);
+    for (const auto& name : list_of(settings_, "networks")) print_network(name);
   }
 
  private:
@@ -110,12 +100,12 @@ class Speedup {
     export_torchscript(model, path("dense.pt"), {.force = true});
     OneShotOptions options{.mutator = {.importance = "l1", .unit = {.divisor = 8}}};
     const ChannelMutator whole(model);
-    for (const auto& allocation : split(settings_.at("allocation"))) {
+    for (const auto& allocation : list_of(settings_, "allocation")) {
       if (allocation == "latency" && !options.mutator.latency_table) {
         options.mutator.latency_table = std::make_shared<const LatencyTable>(
             measure_latency(model, whole.combing(), {.repeats = 3, .warmup = 1}));
       }
-      for (const auto& macs : split(settings_.at("macs"))) {
+      for (const auto& macs : list_of(settings_, "macs")) {
         options.budget = {};
         read_json(Json(std::stod(macs)), "macs", options.budget.macs.emplace());
         options.allocation = allocation == "latency" ? "global" : allocation;
@@ -132,7 +122,7 @@ class Speedup {
     export_torchscript(algorithm.mutator(), path("pruned.pt"), {.force = true});
     const double macs =
         static_cast<double>(report.after.macs) / static_cast<double>(report.before.macs);
-    for (const auto& batch : split(settings_.at("batches"))) {
+    for (const auto& batch : list_of(settings_, "batches")) {
       for (const bool tuned : {false, true}) {
         const Pair pair = timed(path("dense.pt"), path("pruned.pt"), std::stoll(batch), tuned,
                                 std::stoll(settings_.at("repeats")));
@@ -143,13 +133,6 @@ class Speedup {
         std::fflush(stdout);
       }
     }
-  }
-
-  static std::vector<std::string> split(const std::string& text) {
-    std::istringstream stream(text);
-    std::vector<std::string> names;
-    for (std::string each; std::getline(stream, each, ',');) names.push_back(each);
-    return names;
   }
 
   Settings settings_;

@@ -194,7 +194,7 @@ struct PruningHook::State {
       scores = network.scores(importance, &gathered, scores);
     }
     std::vector<Scores> worth = scores;
-    divide_by_savings(worth, mutator);
+    mutator.divide_by_savings(worth);
     mutator.set_scores(std::move(worth));
   }
 

@@ -58,33 +58,4 @@ Allocator narrowing(const Allocator& allocator, const ChannelMutator& mutator) {
           }};
 }
 
-void divide_by_savings(std::vector<Scores>& scores, ChannelMutator& mutator) {
-  const std::string& per = mutator.options().per;
-  if (per.empty()) return;
-  Budget budget;
-  (per == "params"    ? budget.params
-   : per == "memory"  ? budget.memory
-   : per == "latency" ? budget.latency
-                      : budget.macs) = Amount(1);
-  const AllocationProblem problem = mutator.problem(budget);
-  const auto& cost = problem.limits.front().cost;
-  Widths widths;
-  for (const auto* unit : mutator.mutable_units()) widths.push_back(unit->activated_channels());
-  for (size_t i = 0, next = 0; i < scores.size(); ++i) {
-    if (!mutator.units()[i]->is_mutable()) continue;
-    const size_t unit = next++;
-    const Bounds& bounds = problem.units[unit].bounds;
-    const auto below = bounds.below(widths[unit]), above = bounds.above(widths[unit]);
-    if (!below && !above) continue;
-    Widths other = widths;
-    other[unit] = below ? *below : *above;
-    const double saved =
-        (cost(widths) - cost(other)) / static_cast<double>(widths[unit] - other[unit]);
-    if (saved <= 0) continue;
-    for (auto& block : scores[i]) {
-      for (double& score : block) score /= saved;
-    }
-  }
-}
-
 }  // namespace cpd

@@ -13,8 +13,4 @@ Budget step_budget(const Budget& budget, double progress, const SparsitySchedule
 /// An allocation in which no unit of the mutator gets wider than it is now.
 Allocator narrowing(const Allocator& allocator, const ChannelMutator& mutator);
 
-/// Divides scores by what a channel of their unit saves now, where `per` of the mutator's options
-/// says so.
-void divide_by_savings(std::vector<Scores>& scores, ChannelMutator& mutator);
-
 }  // namespace cpd

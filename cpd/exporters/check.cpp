@@ -7,6 +7,7 @@
 #include <cpd/model/execution.h>
 #include <cpd/model/reference.h>
 #include <cpd/model/scalar_type.h>
+#include <cpd/model/size_probe.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
@@ -67,10 +68,10 @@ Model in_double(Model model) {
   return model;
 }
 
-/// By how much a second batch differs from the example's: as small as a batch can be and not 1.
+/// By how much a second batch differs from the example's.
 int64_t other_batch(const Model& model) {
   const int64_t batch = model.example_inputs.front().size(model.free.batch_dim);
-  return batch <= 2 ? 1 : 2 - batch;
+  return another_batch(batch) - batch;
 }
 
 /// The example inputs in another order, at another batch size.

@@ -36,8 +36,6 @@ std::vector<at::Tensor> with_batch(const std::vector<at::Tensor>& inputs, int64_
   return others;
 }
 
-int64_t another_batch(int64_t batch) { return batch <= 2 ? batch + 1 : 2; }
-
 bool is_image(const at::Tensor& tensor) {
   return tensor.dim() == 4 && at::isFloatingType(tensor.scalar_type());
 }
@@ -163,6 +161,8 @@ class Prober {
 };
 
 }  // namespace
+
+int64_t another_batch(int64_t batch) { return batch <= 2 ? batch + 1 : 2; }
 
 std::vector<at::Tensor> with_another_batch(const std::vector<at::Tensor>& inputs, int batch_dim) {
   if (inputs.empty() || !has_batch(inputs[0], inputs[0], batch_dim)) return {};

@@ -9,6 +9,9 @@ namespace cpd {
 /// Runs the network that a model was made of.
 using Original = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
 
+/// The batch size that is tried beside another one: small, and not 1.
+int64_t another_batch(int64_t batch);
+
 /// Inputs of another batch size or another height and width, made of slices of the given ones;
 /// empty if there is no such dimension.
 std::vector<at::Tensor> with_another_batch(const std::vector<at::Tensor>& inputs, int batch_dim);

@@ -265,16 +265,19 @@ const std::vector<Scores>& ChannelMutator::score(const Statistics* statistics) {
     Scores scores = options_.importance.score(unit->group(), context);
     all.back() = options_.normalises() ? normalised(std::move(scores)) : std::move(scores);
   }
-  if (!options_.per.empty()) {
-    const std::vector<double> saved = savings(options_.per);
-    for (size_t i = 0; i < all.size(); ++i) {
-      for (auto& block : all[i]) {
-        for (auto& score : block) score /= saved[i];
-      }
-    }
-  }
+  divide_by_savings(all);
   set_scores(std::move(all));
   return *scores_;
+}
+
+void ChannelMutator::divide_by_savings(std::vector<Scores>& scores) {
+  if (options_.per.empty()) return;
+  const std::vector<double> saved = savings(options_.per);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    for (auto& block : scores[i]) {
+      for (auto& score : block) score /= saved[i];
+    }
+  }
 }
 
 /// What one channel of each unit saves at the present widths; 1 where nothing is saved.

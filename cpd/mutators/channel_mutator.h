@@ -77,6 +77,9 @@ class ChannelMutator {
   const std::vector<Scores>& scores();
   /// Computes them anew, with what data has shown if the importance needs it.
   const std::vector<Scores>& score(const Statistics* statistics = nullptr);
+  /// Divides scores by what a channel of their unit saves now, where `per` of the options says so:
+  /// part of `score`, and for scores from elsewhere.
+  void divide_by_savings(std::vector<Scores>& scores);
   /// Scores from elsewhere. Throws cpd::Error if they do not fit the units.
   void set_scores(std::vector<Scores> scores);
 

@@ -80,7 +80,7 @@ TEST(StepBudget, DividesScoresByWhatAChannelSaves) {
     ChannelMutator divided(small_model(), {.normalise = false, .per = per});
     ChannelMutator plain(small_model(), {.normalise = false});
     std::vector<Scores> scores = plain.scores();
-    divide_by_savings(scores, divided);
+    divided.divide_by_savings(scores);
     EXPECT_EQ(scores, divided.scores()) << per;
     EXPECT_NE(scores, plain.scores()) << per;
   }
