@@ -3,6 +3,8 @@
 #include <cpd/algorithms/channel_map.h>
 
 #include <algorithm>
+#include <limits>
+#include <set>
 
 namespace cpd {
 namespace {
@@ -14,6 +16,15 @@ at::Tensor channel_ids(const Model& model, const Combing& combing, const Member&
   auto* data = ids.mutable_data_ptr<int64_t>();
   for (const auto& [position, channel] : member.entries) data[position] = channel;
   return ids.view(array.extents).expand(model.parameter(member.parameter).tensor.sizes());
+}
+
+/// Names of the parameters of a residual block.
+std::set<std::string> parameters_of(const Combing& combing, const ChannelGroup& group) {
+  for (const auto& block : combing.blocks) {
+    if (block.primitive != group.blocks.front().front()) continue;
+    return {block.parameters.begin(), block.parameters.end()};
+  }
+  return {};
 }
 
 class Mapping {
@@ -35,6 +46,7 @@ class Mapping {
 
   /// Tries the members one after another: any of them can tell.
   MappedGroup of(const ChannelGroup& group) const {
+    if (group.kind == UnitKind::kBlocks) return block_of(group);
     for (const auto& member : group.members) {
       const std::string& name = small_.parameter(member.parameter).name;
       const auto owners = owners_.find({name, member.dim});
@@ -49,6 +61,23 @@ class Mapping {
   }
 
  private:
+  /// The smallest block that has all of its parameters: blocks inside it may be gone.
+  MappedGroup block_of(const ChannelGroup& group) const {
+    const auto parameters = parameters_of(small_combing_, group);
+    MappedGroup mapped;
+    size_t least = std::numeric_limits<size_t>::max();
+    for (const auto& block : large_combing_.blocks) {
+      const std::set<std::string> all(block.parameters.begin(), block.parameters.end());
+      const bool has_all =
+          std::includes(all.begin(), all.end(), parameters.begin(), parameters.end());
+      if (!has_all || all.size() >= least) continue;
+      least = all.size();
+      const auto owner = large_combing_.owner[static_cast<size_t>(block.primitive)].first;
+      mapped = {static_cast<size_t>(owner), {0}};
+    }
+    return mapped;
+  }
+
   /// Empty if the two members do not stand for the same channels.
   std::vector<int64_t> channels(const ChannelGroup& group, const Member& member,
                                 const Member& owner, const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <cpd/algorithms/shrinking_network.h>
 #include <cpd/core/error.h>
 #include <cpd/dynamic_ops/compact_form.h>
+#include <cpd/mutators/block_scores.h>
 
 #include <algorithm>
 
@@ -127,6 +128,7 @@ StateCut ShrinkingNetwork::follow() {
   CombOptions options;
   options.rules = &mutator_.options().rules;
   options.seed = mutator_.options().seed;
+  options.blocks = mutator_.options().offers_blocks();
   auto combing = std::make_shared<const Combing>(comb(*model, options));
   model_.emplace(std::move(model), std::move(combing), mutator_.options().rules,
                  mutator_.options().dynamic_ops);
@@ -142,15 +144,19 @@ std::vector<Scores> ShrinkingNetwork::scores(const Importance& importance,
   const auto maps =
       map_channels(model_->model(), combing, mutator_.dense(), mutator_.combing(), cut_);
   const ScoreContext context{model_->model(), combing, mutator_.options().seed, statistics};
+  const auto scored = [&](const ChannelGroup& group) {
+    Scores own = importance.score(group, context);
+    return mutator_.options().normalises() ? normalised(std::move(own)) : own;
+  };
+  const BlockScores blocks(model_->model(), combing, scored);
   std::vector<Scores> result = before;
   for (size_t g = 0; g < maps.size(); ++g) {
     if (maps[g].channels.empty()) continue;
     const auto& unit = mutator_.units()[maps[g].group];
     if (!unit->is_mutable()) continue;
     const ChannelGroup& group = combing.groups[g];
-    Scores own = importance.score(group, context);
+    const Scores own = group.kind == UnitKind::kBlocks ? Scores{{blocks.of(group)}} : scored(group);
     check_scores(group, own);
-    if (mutator_.options().normalises()) own = normalised(std::move(own));
     Scores& dense = result[maps[g].group];
     const auto of = static_cast<size_t>(unit->num_channels());
     dense.assign(unit->channels().size(), std::vector<double>(of, lowest(own) - 1));

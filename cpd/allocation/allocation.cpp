@@ -214,10 +214,15 @@ const std::string& family_of(const AllocationUnit& unit) {
   return unit.family.empty() ? unit.name : unit.family;
 }
 
+/// The width below which no unit goes whatever its bounds: only a block can be dropped.
+int64_t least(const AllocationUnit& unit) { return std::clamp<int64_t>(unit.bounds.min, 0, 1); }
+
 std::vector<double> thresholds(const AllocationProblem& problem) {
   std::vector<double> steps = {0};
   for (const auto& unit : problem.units) {
-    for (int64_t k = unit.bounds.of; k > 1; --k) steps.push_back(unit.loss(k - 1) - unit.loss(k));
+    for (int64_t k = unit.bounds.of; k > least(unit); --k) {
+      steps.push_back(unit.loss(k - 1) - unit.loss(k));
+    }
   }
   std::sort(steps.begin(), steps.end());
   steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
@@ -249,7 +254,9 @@ Allocation allocate_isomorphic(const AllocationProblem& problem) {
   std::map<std::string, std::vector<double>> steps;
   for (const auto& unit : problem.units) {
     auto& family = steps[family_of(unit)];
-    for (int64_t k = unit.bounds.of; k > 1; --k) family.push_back(unit.loss(k - 1) - unit.loss(k));
+    for (int64_t k = unit.bounds.of; k > least(unit); --k) {
+      family.push_back(unit.loss(k - 1) - unit.loss(k));
+    }
   }
   for (auto& [family, losses] : steps) std::sort(losses.begin(), losses.end());
   const auto at = [&](double removed) {

@@ -15,7 +15,8 @@ namespace {
 void add_inspect_options(po::options_description& options) {
   add_model_options(options);
   options.add_options()("dot", value("FILE"), "draw the network and its units for Graphviz")(
-      "all", "list everything, however long");
+      "all", "list everything, however long")("blocks",
+                                              "list residual blocks that can be dropped too");
   add_output_options(options, "groups.json, which `cpd prune --groups` takes once edited,");
 }
 
@@ -104,7 +105,7 @@ std::string locked_text(const ChannelMutator& mutator, bool all) {
 
 int run_inspect(const po::variables_map& values) {
   check_outputs(values, {"output", "dot"});
-  const ChannelMutator mutator(read_model(values));
+  const ChannelMutator mutator(read_model(values), {.blocks = values.count("blocks") > 0});
   const bool all = values.count("all") > 0;
   std::string text = head_text(mutator) + units_text(mutator, all) + locked_text(mutator, all);
   if (!mutator.combing().unknown_ops.empty()) {

@@ -106,6 +106,7 @@ void add_unit_options(po::options_description& options) {
       "freeze", cli::values("NAME"),
       "leave units whole: a name, a pattern such as 'layer1.*', or a role such as heads; may be "
       "repeated")("only", cli::values("NAME"), "leave all other units whole; may be repeated")(
+      "blocks", "residual blocks may be dropped as a whole; their units have the role blocks")(
       "exact-only", "leave units whole whose removal is not exact (norms over channels)")(
       "groups", value("FILE"), "an edited groups.json: frozen, min, max and divisor of units");
 }
@@ -212,6 +213,7 @@ void set_unit_options(const po::variables_map& values, MutatorOptions& options) 
   if (given(values, "min-value")) options.unit.min_value = whole_of(values, "min-value", 1);
   for (const auto& pattern : texts_of(values, "freeze")) options.freeze.push_back(pattern);
   for (const auto& pattern : texts_of(values, "only")) options.only.push_back(pattern);
+  if (values.count("blocks") > 0) options.blocks = true;
   if (values.count("exact-only") > 0) options.exact_only = true;
   if (given(values, "seed")) options.seed = seed_of(values);
 }

@@ -1,8 +1,11 @@
 #include <cpd/cli/arguments.h>
 #include <cpd/cli/model_argument.h>
 #include <cpd/cli/output.h>
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/json.h>
 #include <cpd/exporters/export.h>
+
+#include <algorithm>
 
 namespace cpd::cli {
 namespace {
@@ -43,7 +46,10 @@ int run_verify(const po::variables_map& values) {
   const std::string pruned = text_of(values, "PRUNED");
   const Model dense = read_model_file(text_of(values, "DENSE"), values, pruned);
   const Plan plan = read_plan(values, pruned);
-  const Combing combing = comb(dense);
+  CombOptions options;
+  options.blocks = std::any_of(plan.units.begin(), plan.units.end(),
+                               [](const auto& unit) { return is_block_name(unit.first); });
+  const Combing combing = comb(dense, options);
   const Verification verification =
       at_path(given(values, "PLAN") ? text_of(values, "PLAN") : pruned,
               [&] { return verify_export(dense, combing, pruned, plan); });

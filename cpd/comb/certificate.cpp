@@ -6,6 +6,7 @@
 #include <cpd/comb/compaction.h>
 #include <cpd/comb/constants.h>
 #include <cpd/comb/meeting.h>
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
 #include <cpd/model/execution.h>
 
@@ -49,10 +50,12 @@ class Certificate {
         rules_(rules),
         sizes_(combing, keep),
         masks_(dense_, combing, sizes_),
+        blocks_(model.graph, combing, keep),
         constants_(model) {}
 
   void check() {
     check_rectangles();
+    check_blocks();
     for (size_t i = 0; i < compaction_.graph.ops.size(); ++i) check_op(static_cast<OpId>(i));
   }
 
@@ -61,6 +64,7 @@ class Certificate {
     return sizes_.shape(dense_, value) != dense_.value(value).shape;
   }
   void check_rectangles();
+  void check_blocks() const;
   void check_op(OpId op);
   void check_layout(OpId id, const Op& dense, const Op& op);
   void check_reshape(const Op& dense, const Op& op) const;
@@ -77,6 +81,7 @@ class Certificate {
   const Rules& rules_;
   KeptSizes sizes_;
   KeepMasks masks_;
+  DroppedBlocks blocks_;
   ConstantValues constants_;
   std::unique_ptr<Execution> dense_run_, compact_run_;
 };
@@ -96,9 +101,36 @@ void Certificate::check_rectangles() {
   }
 }
 
+/// A sum that is gone equals its trunk once the other term is zero, and every op that is left finds
+/// its operands.
+void Certificate::check_blocks() const {
+  for (const auto& [sum, trunk] : blocks_.trunks()) {
+    const Op& op = dense_.op(dense_.value(sum).producer);
+    const bool added = op.kind == "aten::add" && op.real("alpha") == 1 &&
+                       (op.tensor("self") == trunk || op.tensor("other") == trunk);
+    const Value &a = dense_.value(sum), &b = dense_.value(trunk);
+    if (!added || a.shape != b.shape || a.dtype != b.dtype) {
+      refuse(op, "what is left of it is not its sum without a term");
+    }
+    for (int d = 0; d < static_cast<int>(a.shape.size()); ++d) {
+      const at::Tensor kept = masks_.along(sum, d), other = masks_.along(trunk, d);
+      if (!at::equal(kept, other)) refuse(op, "its sum and its trunk keep different positions");
+    }
+  }
+  if (!blocks_.any()) return;
+  for (const Op& op : compaction_.graph.ops) {
+    for (ValueId operand : op.operands()) {
+      const Value& value = compaction_.graph.value(operand);
+      if (value.kind == ValueKind::kResult && value.producer < 0) {
+        refuse(op, "it reads something that a dropped block made");
+      }
+    }
+  }
+}
+
 void Certificate::check_op(OpId id) {
   const Op& op = compaction_.graph.op(id);
-  const Op& dense = dense_.op(compaction_.dense_ops[static_cast<size_t>(id)]);
+  const Op dense = blocks_.resolved(dense_.op(compaction_.dense_ops[static_cast<size_t>(id)]));
   const auto touches = [&](const std::vector<ValueId>& values) {
     return std::any_of(values.begin(), values.end(), [&](ValueId v) { return shrinks(v); });
   };
@@ -221,7 +253,9 @@ void Certificate::check_reshape(const Op& dense, const Op& op) const {
 void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
   if (dense.kind == "aten::reshape" && op.kind == dense.kind) return check_reshape(dense, op);
   if (!dense_run_) {
-    dense_run_ = std::make_unique<Execution>(dense_);
+    Graph dense_graph = dense_;
+    for (Op& each : dense_graph.ops) each = blocks_.resolved(each);
+    dense_run_ = std::make_unique<Execution>(dense_graph);
     compact_run_ = std::make_unique<Execution>(compaction_.graph);
   }
   const c10::AutoGradMode no_grad(false);

@@ -1,6 +1,7 @@
 #include <cpd/comb/combing.h>
 #include <cpd/comb/engine.h>
 #include <cpd/comb/grouping.h>
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
 
 #include <algorithm>
@@ -18,15 +19,39 @@ const char* name_of(UnitKind kind) {
       return "rows";
     case UnitKind::kCopies:
       return "copies";
+    case UnitKind::kBlocks:
+      return "blocks";
   }
   return "";
 }
+
+namespace {
+
+/// Each block is a group of one channel, after all others.
+void add_blocks(const Model& model, Combing& combing) {
+  for (auto& block : find_residual_blocks(model)) {
+    block.primitive = static_cast<Primitive>(combing.owner.size());
+    combing.owner.emplace_back(static_cast<int32_t>(combing.groups.size()), 0);
+    ChannelGroup group;
+    group.name = block.name;
+    group.kind = UnitKind::kBlocks;
+    group.role = "blocks";
+    group.of = 1;
+    group.blocks = {{block.primitive}};
+    combing.groups.push_back(std::move(group));
+    combing.blocks.push_back(std::move(block));
+  }
+}
+
+}  // namespace
 
 Combing comb(const Model& model, const CombOptions& options) {
   const Rules shipped = options.rules == nullptr ? default_rules() : Rules{};
   Engine engine(model, options.rules == nullptr ? shipped : *options.rules);
   engine.propagate();
-  return group_channels(engine, options.seed);
+  Combing combing = group_channels(engine, options.seed);
+  if (options.blocks) add_blocks(model, combing);
+  return combing;
 }
 
 const ChannelGroup* Combing::find(const std::string& name) const {

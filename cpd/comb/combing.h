@@ -24,7 +24,8 @@ enum class UnitKind {
   kPlain,    ///< one block of channels
   kColumns,  ///< tied blocks: as many are kept in each, each its own
   kRows,     ///< whole rows: heads, groups
-  kCopies    ///< positions made by expand or repeat
+  kCopies,   ///< positions made by expand or repeat
+  kBlocks    ///< a residual block: it is there or not
 };
 const char* name_of(UnitKind kind);
 
@@ -53,6 +54,16 @@ struct ChannelGroup {
   std::string reason;
 };
 
+/// A branch b of a sum y = x + b(x). Without it the network computes y = x.
+struct ResidualBlock {
+  std::string name;       ///< `layer1.1#block`
+  OpId sum = -1;          ///< the op that adds
+  ValueId trunk = -1;     ///< x
+  std::vector<OpId> ops;  ///< of the branch, ascending; nobody else reads what they make
+  std::vector<std::string> parameters;  ///< trained ones that these read
+  Primitive primitive = -1;             ///< kept: the block is there
+};
+
 /// A dimension of a parameter of which something can never be removed.
 struct LockedDimension {
   ValueId parameter = -1;
@@ -78,6 +89,7 @@ class Combing {
   };
   std::vector<std::map<std::string, Record>> records;
   std::vector<ChannelGroup> groups;
+  std::vector<ResidualBlock> blocks;  ///< each is a group of kind `kBlocks` too; none by default
   std::vector<LockedDimension> locked;
   /// primitive -> (group, channel = block * of + index); group -1 = in no group: always kept
   std::vector<std::pair<int32_t, int32_t>> owner;
@@ -93,6 +105,7 @@ class Combing {
 struct CombOptions {
   const Rules* rules = nullptr;  ///< null: `default_rules()`
   uint64_t seed = 0;             ///< of the plans that settling draws
+  bool blocks = false;           ///< find residual blocks that can be dropped as a whole
 };
 
 /// Finds which slices of which parameters must be removed together. Never guesses: an op without a

@@ -5,6 +5,7 @@
 #include <ATen/ops/tensor.h>
 #include <cpd/comb/compaction.h>
 #include <cpd/comb/constants.h>
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
 
 #include <algorithm>
@@ -93,9 +94,9 @@ class Rewriter : public RewriteContext {
            ConstantValues& constants, Compaction& result)
       : dense_(dense), combing_(combing), sizes_(sizes), constants_(constants), result_(result) {}
 
-  void start(OpId op) {
-    current_ = op;
-    dense_op_ = dense_.op(op);
+  void start(OpId id, Op op) {
+    current_ = id;
+    dense_op_ = std::move(op);
     for (auto& arg : dense_op_.args) pin(arg.value);
     op_ = dense_op_;
   }
@@ -317,24 +318,32 @@ Gather gather_of(const Shape& shape, const Combing& combing, const KeptSizes& si
 Compaction compact(const Model& model, const Combing& combing, const Keep& keep,
                    const Rules& rules) {
   const KeptSizes sizes(combing, keep);
+  const DroppedBlocks blocks(model.graph, combing, keep);
   Compaction result;
   result.graph.values = model.graph.values;
   result.graph.inputs = model.graph.inputs;
-  result.graph.output = model.graph.output;
+  result.graph.output = blocks.resolved(model.graph.output);
+  if (blocks.any()) result.dropped = blocks.parameters(model);
   for (size_t v = 0; v < model.graph.values.size(); ++v) {
     result.graph.values[v].shape = sizes.shape(model.graph, static_cast<ValueId>(v));
   }
   ConstantValues constants(model);
   Rewriter rewriter(model.graph, combing, sizes, constants, result);
   for (size_t i = 0; i < model.graph.ops.size(); ++i) {
+    const auto id = static_cast<OpId>(i);
     const Op& op = model.graph.ops[i];
+    if (blocks.has(id)) {
+      for (ValueId output : op.outputs)
+        result.graph.values[static_cast<size_t>(output)].producer = -1;
+      continue;
+    }
     if (store_folded(model, combing, sizes, op, constants, result)) continue;
-    rewriter.start(static_cast<OpId>(i));
+    rewriter.start(id, blocks.resolved(op));
     const Rule* rule = rules.find(op.kind);
     const bool folded = !op.outputs.empty() && combing.folded[static_cast<size_t>(op.outputs[0])];
     if (rule != nullptr && rule->rewrite && !folded) rule->rewrite(rewriter);
     result.graph.add_op(rewriter.take());
-    result.dense_ops.push_back(static_cast<OpId>(i));
+    result.dense_ops.push_back(id);
   }
   pin_output_numbers(result.graph.output, rewriter);
   drop_dead_ops(result);

@@ -32,10 +32,13 @@ struct Compaction {
   std::map<ValueId, Gather> gathers;  ///< parameters and buffers that shrink
   /// Constants that only the compact graph has: remapped indices and folded constants that shrink.
   std::map<ValueId, at::Tensor> constants;
+  /// For each entry of the model's table: it leaves with a dropped block. Empty: none does.
+  std::vector<bool> dropped;
 };
 
 /// Restricts the graph; the only place where owned integers are recomputed. Throws cpd::Error if
-/// what is kept is no rectangle somewhere. Folded constants that shrink become constants.
+/// what is kept is no rectangle somewhere. Folded constants that shrink become constants. Residual
+/// blocks that are not kept are gone, and what they were added to stands for their sums.
 Compaction compact(const Model& model, const Combing& combing, const Keep& keep,
                    const Rules& rules);
 /// How one value is cut.

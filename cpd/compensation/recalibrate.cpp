@@ -41,7 +41,8 @@ void Recalibrate::visit(OpId id) {
     if (!parameter || users_[static_cast<size_t>(value)].size() != 1) return;
   }
   const ValueId input = op.tensor("input");
-  const Moments dense = moments(sweep_.batches(), [&](size_t b) { return sweep_.dense(b, input); });
+  const ValueId twin = sweep_.twin(id, input);
+  const Moments dense = moments(sweep_.batches(), [&](size_t b) { return sweep_.dense(b, twin); });
   const Moments pruned =
       moments(sweep_.batches(), [&](size_t b) { return sweep_.pruned(b, input); });
   const double eps = op.real("eps");

@@ -35,7 +35,7 @@ Refit::Refit(SideBySide& sweep, const CompensationOptions& options, std::vector<
 
 void Refit::visit(OpId op) {
   const auto layer = LayerRows::of(sweep_.graph(), op);
-  if (!layer || !sweep_.differs(layer->input())) return;
+  if (!layer || !sweep_.differs(op, layer->input())) return;
   if (is_depthwise(*layer, sweep_.parameter(layer->weight()))) return;
   const std::string reason = why_not(*layer);
   if (reason.empty()) return fit(*layer);
@@ -74,10 +74,11 @@ Refit::Sum Refit::sum_after(ValueId value) const {
       const auto operands = op.operands();
       if (operands.size() != 2 || operands[0] == operands[1]) return {};
       const ValueId other = operands[operands[0] == value ? 1 : 0];
-      const bool live = sweep_.is_live(other) &&
+      const bool live = sweep_.is_live(user, other) &&
                         sweep_.graph().value(other).kind == ValueKind::kResult &&
                         sweep_.graph().value(other).shape == sweep_.graph().value(value).shape;
-      return {live ? other : -1, scale};
+      if (!live) return {-1, -1, scale};
+      return {other, sweep_.twin(user, other), scale};
     } else if (op.kind != "aten::dropout") {
       return {};
     }
@@ -91,7 +92,7 @@ Refit::Sum Refit::sum_after(ValueId value) const {
 at::Tensor Refit::target(size_t batch, const LayerRows& layer, const Sum& sum) const {
   const at::Tensor own = sweep_.dense(batch, layer.output());
   if (sum.other < 0) return own;
-  const at::Tensor missing = sweep_.dense(batch, sum.other).sub(sweep_.pruned(batch, sum.other));
+  const at::Tensor missing = sweep_.dense(batch, sum.twin).sub(sweep_.pruned(batch, sum.other));
   if (!sum.scale.defined()) return own.add(missing);
   const at::Tensor size = sum.scale.abs();
   const at::Tensor factor =

@@ -23,6 +23,7 @@ class Refit {
   /// batch norm puts in between.
   struct Sum {
     ValueId other = -1;
+    ValueId twin = -1;  ///< the same in the dense network
     at::Tensor scale;
   };
 

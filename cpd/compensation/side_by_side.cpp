@@ -16,7 +16,9 @@ constexpr double kRounding = 1e-5;
 
 SideBySide::SideBySide(const Model& model, const Model& changed, const Combing& combing,
                        const Keep& keep, const Rules& rules, const CalibrationData& data)
-    : changed_(changed),
+    : model_(model),
+      changed_(changed),
+      dropped_(model.graph, combing, keep),
       execution_(model.graph),
       masks_(model.graph, combing),
       form_(changed, combing, keep, rules) {
@@ -72,9 +74,18 @@ void SideBySide::free_after(const Execution& execution, OpId op, std::vector<Ten
   }
 }
 
-bool SideBySide::differs(ValueId value) const {
-  if (masks_.cuts(value)) return true;
-  const at::Tensor &a = pruned(0, value), &b = whole(0, value);
+ValueId SideBySide::twin(OpId reader, ValueId operand) const {
+  if (!dropped_.any()) return operand;
+  const Op& op = model_.graph.op(compaction().dense_ops[static_cast<size_t>(reader)]);
+  for (ValueId dense : op.operands()) {
+    if (dropped_.resolved(dense) == operand) return dense;
+  }
+  return operand;
+}
+
+bool SideBySide::differs(OpId reader, ValueId operand) const {
+  if (masks_.cuts(operand)) return true;
+  const at::Tensor &a = pruned(0, operand), &b = whole(0, twin(reader, operand));
   if (!a.is_floating_point() || a.numel() == 0) return !a.equal(b);
   return a.sub(b).abs().max().item<double>() > kRounding * b.abs().max().item<double>();
 }
@@ -99,9 +110,9 @@ std::map<std::string, at::Tensor> SideBySide::values_set() const {
 double SideBySide::output_error() const {
   const at::NoGradGuard no_grad;
   double difference = 0, size = 0;
-  for (ValueId value : graph().output_values()) {
+  for (ValueId value : model_.graph.output_values()) {
     for (size_t b = 0; b < batches(); ++b) {
-      const at::Tensor &expected = whole(b, value), &actual = pruned(b, value);
+      const at::Tensor &expected = whole(b, value), &actual = pruned(b, dropped_.resolved(value));
       if (!expected.is_floating_point()) continue;
       const at::Tensor wide = expected.to(at::kDouble);
       difference += wide.sub(actual.to(at::kDouble)).square().sum().item<double>();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/comb/combing.h>
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/dynamic_ops/channel_masks.h>
 #include <cpd/dynamic_ops/compact_form.h>
 #include <cpd/importance/statistics.h>
@@ -41,11 +42,15 @@ class SideBySide {
   at::Tensor dense(size_t batch, ValueId value) const {
     return masks_.cut(at(dense_[batch], value), value);
   }
-  bool is_live(ValueId value) const {
-    return at(pruned_.front(), value).defined() && at(dense_.front(), value).defined();
+  /// What the dense network's op reads where the pruned one's reads `operand`: another value if
+  /// that stands for the sum of a residual block that was dropped.
+  ValueId twin(OpId reader, ValueId operand) const;
+  bool is_live(OpId reader, ValueId operand) const {
+    return at(pruned_.front(), operand).defined() &&
+           at(dense_.front(), twin(reader, operand)).defined();
   }
-  /// Do the two networks differ in what is kept of a live value, or is something cut from it?
-  bool differs(ValueId value) const;
+  /// Do the two networks differ in what is kept of a live operand, or is something cut from it?
+  bool differs(OpId reader, ValueId operand) const;
 
   /// A parameter or buffer of the pruned network.
   const at::Tensor& parameter(ValueId value) const { return at(pruned_.front(), value); }
@@ -64,7 +69,8 @@ class SideBySide {
   static void run_op(const Execution& execution, OpId op, std::vector<Tensors>& batches);
   static void free_after(const Execution& execution, OpId op, std::vector<Tensors>& batches);
 
-  const Model& changed_;
+  const Model &model_, &changed_;
+  DroppedBlocks dropped_;
   Execution execution_;
   ChannelMasks masks_;
   CompactForm form_;

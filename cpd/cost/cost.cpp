@@ -1,3 +1,4 @@
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/cost/cost.h>
 #include <cpd/cost/peak_memory.h>
 
@@ -30,9 +31,13 @@ std::vector<OpId> products_of(const Graph& graph) {
   return products;
 }
 
-/// Parameters and bytes of the model's table, given the shape of what the graph reads.
-void add_weights(const Model& model, const ShapeOf& shape, Cost& cost) {
-  for (const auto& entry : model.parameters) {
+/// Parameters and bytes of the model's table, given the shape of what the graph reads; entries that
+/// are `gone` count nothing.
+void add_weights(const Model& model, const ShapeOf& shape, const std::vector<bool>& gone,
+                 Cost& cost) {
+  for (size_t i = 0; i < model.parameters.size(); ++i) {
+    if (i < gone.size() && gone[i]) continue;
+    const Parameter& entry = model.parameters[i];
     const int64_t elements =
         entry.value < 0 ? entry.tensor.numel() : element_count(shape(entry.value));
     if (entry.role == ParameterRole::kParameter) cost.parameters += elements;
@@ -56,7 +61,7 @@ Cost cost_of(const Model& model, const Compaction& compaction) {
   Cost cost;
   cost.macs = macs_of(graph, products_of(graph), shape) / batch;
   cost.activation_bytes = Lifetimes(graph).peak(bytes_of_values(graph, shape)) / batch;
-  add_weights(model, shape, cost);
+  add_weights(model, shape, compaction.dropped, cost);
   return cost;
 }
 
@@ -74,27 +79,14 @@ CostModel::CostModel(const Model& model, const Combing& combing)
 
 CostModel::~CostModel() = default;
 
-int64_t CostModel::macs(const KeptSizes& sizes) const {
-  const Graph& graph = state_->model->graph;
-  const ShapeOf shape = [&](ValueId value) { return sizes.shape(graph, value); };
-  return macs_of(graph, state_->products, shape) / state_->batch;
-}
-
-int64_t CostModel::parameters(const KeptSizes& sizes) const {
-  Cost cost;
-  const Graph& graph = state_->model->graph;
-  add_weights(
-      *state_->model, [&](ValueId value) { return sizes.shape(graph, value); }, cost);
-  return cost.parameters;
-}
-
 std::vector<OpCost> CostModel::by_op(const Keep& keep) const {
   const KeptSizes sizes(*state_->combing, keep);
   const Graph& graph = state_->model->graph;
+  const DroppedBlocks blocks(graph, *state_->combing, keep);
   const ShapeOf shape = [&](ValueId value) { return sizes.shape(graph, value); };
   std::vector<OpCost> costs;
   for (OpId op : state_->products) {
-    costs.push_back({op, op_macs(graph.op(op), shape) / state_->batch});
+    if (!blocks.has(op)) costs.push_back({op, op_macs(graph.op(op), shape) / state_->batch});
   }
   return costs;
 }
@@ -102,11 +94,19 @@ std::vector<OpCost> CostModel::by_op(const Keep& keep) const {
 Cost CostModel::of(const Keep& keep) const {
   const KeptSizes sizes(*state_->combing, keep);
   const Graph& graph = state_->model->graph;
+  const DroppedBlocks blocks(graph, *state_->combing, keep);
   const ShapeOf shape = [&](ValueId value) { return sizes.shape(graph, value); };
+  std::vector<OpId> products = state_->products;
+  products.erase(
+      std::remove_if(products.begin(), products.end(), [&](OpId op) { return blocks.has(op); }),
+      products.end());
   Cost cost;
-  cost.macs = macs(sizes);
-  cost.activation_bytes = state_->lifetimes.peak(bytes_of_values(graph, shape)) / state_->batch;
-  add_weights(*state_->model, shape, cost);
+  cost.macs = macs_of(graph, products, shape) / state_->batch;
+  const auto bytes = bytes_of_values(graph, shape);
+  const int64_t peak =
+      blocks.any() ? Lifetimes(blocks.rest()).peak(bytes) : state_->lifetimes.peak(bytes);
+  cost.activation_bytes = peak / state_->batch;
+  add_weights(*state_->model, shape, blocks.parameters(*state_->model), cost);
   return cost;
 }
 

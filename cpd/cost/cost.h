@@ -43,10 +43,8 @@ class CostModel {
   ~CostModel();
 
   Cost dense() const;
+  /// For searches over widths `CostsByWidth` is far faster.
   Cost of(const Keep& keep) const;
-  /// Only the MACs. For searches over widths `CostsByWidth` is far faster.
-  int64_t macs(const KeptSizes& sizes) const;
-  int64_t parameters(const KeptSizes& sizes) const;
   /// MACs of each op that has any.
   std::vector<OpCost> by_op(const Keep& keep) const;
 

@@ -1,3 +1,4 @@
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
 #include <cpd/core/random.h>
 #include <cpd/cost/costs_by_width.h>
@@ -28,7 +29,8 @@ struct Product {
 };
 
 struct Weight {
-  ValueId value = -1;
+  size_t entry = 0;    ///< of the model's table
+  ValueId value = -1;  ///< -1: no op reads it, its size never changes
   int64_t element_size = 0;
   bool parameter = false;
   int64_t elements = 0;
@@ -65,6 +67,7 @@ struct CostsByWidth::State {
   State(const Model& network, const Combing& combed);
 
   void update(const Widths& widths);
+  void drop_blocks();
   void count_again(const Touched& changes);
   Shape shape_now(ValueId value) const;
   bool regular() const;
@@ -72,6 +75,8 @@ struct CostsByWidth::State {
   const Model& model;
   const Combing& combing;
   Lifetimes lifetimes;
+  std::vector<bool> gone_ops;      ///< with dropped blocks; empty: none
+  std::vector<bool> gone_entries;  ///< of the model's table; empty: none
   int64_t batch = 1;
   Widths dense;
   Widths current;
@@ -168,13 +173,14 @@ CostsByWidth::State::State(const Model& network, const Combing& combed)
     products.push_back({static_cast<OpId>(i), now});
     macs += now;
   }
-  for (const auto& entry : model.parameters) {
-    const Weight weight{entry.value, static_cast<int64_t>(entry.tensor.element_size()),
+  for (size_t i = 0; i < model.parameters.size(); ++i) {
+    const Parameter& entry = model.parameters[i];
+    const Weight weight{i, entry.value, static_cast<int64_t>(entry.tensor.element_size()),
                         entry.role == ParameterRole::kParameter, entry.tensor.numel()};
     if (weight.parameter) parameters += weight.elements;
     weight_bytes += weight.elements * weight.element_size;
-    if (entry.value < 0) continue;
-    note(groups.value(entry.value), &Touched::weights, weights.size());
+    const auto own = entry.value < 0 ? std::vector<int32_t>() : groups.value(entry.value);
+    note(own, &Touched::weights, weights.size());
     weights.push_back(weight);
   }
 }
@@ -216,14 +222,17 @@ void CostsByWidth::State::count_again(const Touched& changes) {
     value_bytes[i] = element_count(shapes[i]) * bytes_of(model.graph.values[i].dtype);
   }
   const ShapeOf shape = [&](ValueId value) { return shapes[static_cast<size_t>(value)]; };
+  const auto gone = [&](OpId op) { return !gone_ops.empty() && gone_ops[static_cast<size_t>(op)]; };
   for (size_t i : changes.products) {
-    const int64_t now = op_macs(model.graph.op(products[i].op), shape);
+    const int64_t now = gone(products[i].op) ? 0 : op_macs(model.graph.op(products[i].op), shape);
     macs += now - products[i].macs;
     products[i].macs = now;
   }
   for (size_t i : changes.weights) {
     Weight& weight = weights[i];
-    const int64_t now = element_count(shapes[static_cast<size_t>(weight.value)]);
+    int64_t now = weight.value < 0 ? model.parameters[weight.entry].tensor.numel()
+                                   : element_count(shapes[static_cast<size_t>(weight.value)]);
+    if (!gone_entries.empty() && gone_entries[weight.entry]) now = 0;
     if (weight.parameter) parameters += now - weight.elements;
     weight_bytes += (now - weight.elements) * weight.element_size;
     weight.elements = now;
@@ -231,8 +240,18 @@ void CostsByWidth::State::count_again(const Touched& changes) {
   if (seconds.empty()) return;
   for (OpId op : changes.ops) {
     const auto i = static_cast<size_t>(op);
-    seconds[i] = latencies.ops[i].seconds(op_work(model.graph.ops[i], shape));
+    seconds[i] = gone(op) ? 0 : latencies.ops[i].seconds(op_work(model.graph.ops[i], shape));
   }
+}
+
+/// Takes out what the present widths drop.
+void CostsByWidth::State::drop_blocks() {
+  const DroppedBlocks blocks(model.graph, combing, prefix_keep(combing, current));
+  gone_ops.assign(model.graph.ops.size(), false);
+  for (size_t i = 0; i < gone_ops.size(); ++i) gone_ops[i] = blocks.has(static_cast<OpId>(i));
+  gone_entries = blocks.parameters(model);
+  lifetimes = Lifetimes(blocks.rest());
+  count_again(everything);
 }
 
 void CostsByWidth::State::update(const Widths& widths) {
@@ -250,6 +269,7 @@ void CostsByWidth::State::update(const Widths& widths) {
   if (!polynomial) {
     const KeptSizes counted(combing, prefix_keep(combing, widths));
     for (size_t i = 0; i < kept.size(); ++i) kept[i] = counted.of_array(static_cast<int>(i));
+    if (!combing.blocks.empty()) return drop_blocks();
     return count_again(everything);
   }
   for (size_t group : changed) {
@@ -258,6 +278,10 @@ void CostsByWidth::State::update(const Widths& widths) {
     }
   }
   for (size_t group : changed) count_again(touched[group]);
+  const bool any_block = std::any_of(changed.begin(), changed.end(), [&](size_t group) {
+    return combing.groups[group].kind == UnitKind::kBlocks;
+  });
+  if (any_block) drop_blocks();
 }
 
 CostsByWidth::CostsByWidth(const Model& model, const Combing& combing)
@@ -284,6 +308,7 @@ int64_t CostsByWidth::memory(const Widths& widths, int64_t batch) {
 int64_t CostsByWidth::channels(const Widths& widths) const {
   int64_t total = 0;
   for (size_t i = 0; i < widths.size(); ++i) {
+    if (state_->combing.groups[i].kind == UnitKind::kBlocks) continue;
     total += widths[i] * static_cast<int64_t>(state_->combing.groups[i].blocks.size());
   }
   return total;

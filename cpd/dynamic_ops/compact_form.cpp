@@ -9,6 +9,11 @@ const Gather* gather_of(const Compaction& compaction, ValueId value) {
   return found == compaction.gathers.end() ? nullptr : &found->second;
 }
 
+/// A value that no entry of the table stands behind any more.
+void forget(Graph& graph, ValueId value) {
+  graph.values[static_cast<size_t>(value)].kind = ValueKind::kResult;
+}
+
 }  // namespace
 
 CompactForm::CompactForm(const Model& model, const Combing& combing, const Keep& keep,
@@ -61,12 +66,19 @@ void CompactForm::write_back(const Tensors& values) const {
 Model compact_model(const Model& model, const Compaction& compaction) {
   Model result = model;
   result.graph = compaction.graph;
-  for (auto& parameter : result.parameters) {
+  result.parameters.clear();
+  for (size_t i = 0; i < model.parameters.size(); ++i) {
+    Parameter parameter = model.parameters[i];
+    if (!compaction.dropped.empty() && compaction.dropped[i]) {
+      if (parameter.value >= 0) forget(result.graph, parameter.value);
+      continue;
+    }
     const auto* how = gather_of(compaction, parameter.value);
-    const auto& full = parameter.tensor;
+    const at::Tensor full = parameter.tensor;
     const auto sliced =
         how == nullptr ? full.detach().clone() : gather(full.detach(), *how).clone();
     parameter.tensor = sliced.set_requires_grad(full.requires_grad());
+    result.parameters.push_back(std::move(parameter));
   }
   for (const auto& [value, tensor] : compaction.constants) {
     Parameter constant;

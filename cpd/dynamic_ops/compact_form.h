@@ -37,7 +37,8 @@ class CompactForm {
   std::set<ValueId> statistics_;  ///< running statistics that are cut
 };
 
-/// The compact network as a model of its own: every parameter sliced and copied, names kept.
+/// The compact network as a model of its own: every parameter sliced and copied, names kept, those
+/// of dropped blocks left out.
 /// Constants that only the compact graph has are added to the table.
 Model compact_model(const Model& model, const Compaction& compaction);
 

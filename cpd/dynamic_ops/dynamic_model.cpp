@@ -1,3 +1,4 @@
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
 #include <cpd/dynamic_ops/architecture.h>
 #include <cpd/dynamic_ops/dynamic_model.h>
@@ -35,6 +36,7 @@ struct DynamicModel::State {
         table(table_in),
         keep(*combing),
         masks(model->graph, *combing),
+        blocks(model->graph, *combing, keep),
         dense(model->graph) {
     services.masks = &masks;
     services.compact = [this]() -> CompactForm& { return compact_form(); };
@@ -68,15 +70,28 @@ struct DynamicModel::State {
     }
   }
 
+  /// Instead of an op that is gone with a dropped block.
+  void skip(OpId id, Tensors& values) const {
+    for (ValueId output : model->graph.op(id).outputs) {
+      const auto trunk = blocks.trunks().find(output);
+      if (trunk == blocks.trunks().end()) continue;
+      values[static_cast<size_t>(output)] = values[static_cast<size_t>(trunk->second)];
+    }
+  }
+
   std::vector<at::Tensor> run(const Execution& execution, Tensors& values,
                               const std::function<void(OpRun&, size_t)>& run_op,
                               const RunObserver& observer) {
     const Graph& graph = execution.graph();
     for (size_t i = 0; i < graph.ops.size(); ++i) {
       const auto id = static_cast<OpId>(i);
-      OpRun op_run(*model, execution, id, values, training, services);
-      run_op(op_run, i);
-      if (observer) observer(graph.ops[i], values);
+      if (mode == RunMode::kMasked && blocks.has(id)) {
+        skip(id, values);
+      } else {
+        OpRun op_run(*model, execution, id, values, training, services);
+        run_op(op_run, i);
+        if (observer) observer(graph.ops[i], values);
+      }
       for (const ValueId dead : execution.last_uses(id))
         values[static_cast<size_t>(dead)] = at::Tensor();
     }
@@ -144,6 +159,7 @@ struct DynamicModel::State {
   DynamicOpTable table;
   Keep keep;
   ChannelMasks masks;
+  DroppedBlocks blocks;
   Execution dense;
   std::unique_ptr<CompactForm> compact;
   DerivedTensors masked_parameters;
@@ -175,6 +191,7 @@ bool DynamicModel::is_training() const { return state_->training; }
 void DynamicModel::set_keep(const Keep& keep) {
   state_->keep = keep;
   state_->masks.set_keep(keep);
+  state_->blocks = DroppedBlocks(state_->model->graph, *state_->combing, keep);
   state_->masked_parameters.clear();
   state_->compact.reset();
   state_->find_cut_ops();
@@ -218,6 +235,7 @@ std::map<std::string, Gather> DynamicModel::shrink() {
   auto model = std::make_shared<const Model>(compact_model(*state_->model, compaction));
   CombOptions options;
   options.rules = &state_->rules;
+  options.blocks = !state_->combing->blocks.empty();
   auto combing = std::make_shared<const Combing>(comb(*model, options));
   auto next = std::make_unique<State>(model, combing, state_->rules, state_->table);
   next->mode = state_->mode;

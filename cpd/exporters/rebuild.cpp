@@ -9,7 +9,8 @@ namespace {
 
 using torch::jit::Module;
 
-/// Copies a module tree into classes of its own, one for each instance.
+/// Copies a module tree into classes of its own, one for each instance. Tensors that the table has
+/// no more, and modules that had no others, are left out.
 class TreeCopy {
  public:
   explicit TreeCopy(const Model& model) : unit_(std::make_shared<torch::jit::CompilationUnit>()) {
@@ -38,13 +39,46 @@ class TreeCopy {
     const std::string& name = type->getAttributeName(slot);
     c10::IValue value = source.attr(name);
     if (type->getAttribute(slot)->is_module()) {
+      if (is_dropped(value.toModule(), prefix + name + ".")) return;
       target.register_module(name, copy(value.toModule(), prefix + name + "."));
       return;
     }
     const auto known = tensors_.find(prefix + name);
     if (known != tensors_.end()) value = known->second;
+    if (known == tensors_.end() && is_tensor(source, slot)) return;
     target.register_attribute(name, type->getAttribute(slot), value, type->is_parameter(slot),
                               type->is_buffer(slot));
+  }
+
+  static bool is_tensor(const Module& source, size_t slot) {
+    const auto type = source.type();
+    const bool owned = type->is_parameter(slot) || type->is_buffer(slot);
+    return owned && source._ivalue()->getSlot(slot).isTensor() &&
+           source._ivalue()->getSlot(slot).toTensor().defined();
+  }
+
+  /// Had the module tensors, and are all of them gone?
+  bool is_dropped(const Module& source, const std::string& prefix) const {
+    bool had = false;
+    const auto type = source.type();
+    for (size_t i = 0; i < type->numAttributes(); ++i) {
+      const std::string name = prefix + type->getAttributeName(i);
+      if (type->getAttribute(i)->is_module()) {
+        const Module part = source.attr(type->getAttributeName(i)).toModule();
+        if (has_tensor(part)) {
+          had = true;
+          if (!is_dropped(part, name + ".")) return false;
+        }
+      } else if (is_tensor(source, i)) {
+        had = true;
+        if (tensors_.count(name) > 0) return false;
+      }
+    }
+    return had;
+  }
+
+  static bool has_tensor(const Module& module) {
+    return module.parameters().size() > 0 || module.buffers().size() > 0;
   }
 
   std::shared_ptr<torch::jit::CompilationUnit> unit_;

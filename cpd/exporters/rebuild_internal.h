@@ -6,8 +6,9 @@
 namespace cpd::exporters {
 
 /// A TorchScript module with the module tree of the model's skeleton (attribute names, order,
-/// flags and constants), the tensors of its table, and one flat `forward`. Tensors share memory
-/// with the model; shared tensors stay shared. Throws cpd::Error.
+/// flags and constants), the tensors of its table, and one flat `forward`. What a dropped block
+/// owned is left out. Tensors share memory with the model; shared tensors stay shared. Throws
+/// cpd::Error.
 torch::jit::Module rebuild(const Model& model);
 
 /// What the rebuilt module does not have any more, one line each: `forward` of submodules, further

@@ -76,12 +76,13 @@ Named state_of(const Model& model) {
     tensors[entry.name] = entry.tensor;
     for (const auto& alias : entry.aliases) tensors[alias] = entry.tensor;
   }
-  for (auto& [name, tensor] : named) {
+  Named result;
+  for (const auto& [name, tensor] : named) {
     const auto known = tensors.find(name);
-    if (known != tensors.end()) tensor = known->second;
-    tensor = tensor.detach().cpu().contiguous();
+    if (known == tensors.end()) continue;  // dropped
+    result.emplace_back(name, known->second.detach().cpu().contiguous());
   }
-  return named;
+  return result;
 }
 
 std::string header_of(const Named& named, const ExportOptions& options) {

@@ -32,6 +32,7 @@ class TensorCheck {
       for (const auto& alias : entry.aliases) check(alias, entry);
     }
     for (const auto& [name, tensor] : found_) {
+      if (is_dropped(name)) problems_.push_back("'" + name + "' is there though it was dropped");
       const bool known = dense_.find(name) != nullptr;
       if (!known) problems_.push_back("'" + name + "' is not in the dense network");
     }
@@ -45,7 +46,12 @@ class TensorCheck {
   }
 
  private:
+  bool is_dropped(const std::string& name) const {
+    return std::find(plan_.dropped.begin(), plan_.dropped.end(), name) != plan_.dropped.end();
+  }
+
   void check(const std::string& name, const Parameter& entry) {
+    if (is_dropped(name)) return;
     const at::Tensor actual = found(name);
     if (!actual.defined()) {
       problems_.push_back("'" + name + "' is missing in the file");
@@ -76,6 +82,9 @@ class TensorCheck {
 
 /// Do the kept indices of the parameters follow from those of the units?
 void check_plan(const Plan& plan, const Plan& expected, std::vector<std::string>& problems) {
+  if (plan.dropped != expected.dropped) {
+    problems.push_back("the parameters that the plan drops are not those of its dropped blocks");
+  }
   if (plan.parameters == expected.parameters) return;
   for (const auto& [name, dimensions] : expected.parameters) {
     const auto found = plan.parameters.find(name);

@@ -3,8 +3,10 @@
 #include <cpd/core/text.h>
 #include <cpd/cost/costs_by_width.h>
 #include <cpd/cost/measure.h>
+#include <cpd/mutators/block_scores.h>
 #include <cpd/mutators/channel_mutator.h>
 #include <cpd/mutators/limits.h>
+#include <cpd/units/mutable_block_unit.h>
 #include <cpd/units/plan_of.h>
 #include <cpd/units/structure_of.h>
 
@@ -21,6 +23,7 @@ std::shared_ptr<const Combing> combing_of(const Model& model, const MutatorOptio
   CombOptions comb_options;
   comb_options.rules = &options.rules;
   comb_options.seed = options.seed;
+  comb_options.blocks = options.offers_blocks();
   return std::make_shared<const Combing>(comb(model, comb_options));
 }
 
@@ -78,7 +81,10 @@ UnitOptions ChannelMutator::options_of(const ChannelGroup& group, std::vector<bo
 void ChannelMutator::make_units() {
   std::vector<bool> used(options_.units.size(), false);
   for (const auto& group : combing_->groups) {
-    units_.push_back(options_.make_unit(group, options_of(group, used)));
+    const UnitOptions options = options_of(group, used);
+    units_.push_back(group.kind == UnitKind::kBlocks
+                         ? std::make_unique<MutableBlockUnit>(group, options)
+                         : options_.make_unit(group, options));
   }
   check_patterns(used);
 }
@@ -258,12 +264,17 @@ const std::vector<Scores>& ChannelMutator::score(const Statistics* statistics) {
                 "images or other inputs to run through the network");
   }
   const ScoreContext context{*model_, *combing_, options_.seed, statistics};
+  const auto scored = [&](const ChannelGroup& group) {
+    Scores scores = options_.importance.score(group, context);
+    return options_.normalises() ? normalised(std::move(scores)) : scores;
+  };
+  const BlockScores blocks(*model_, *combing_, scored);
   std::vector<Scores> all;
   for (const auto& unit : units_) {
     all.emplace_back();
     if (!unit->is_mutable()) continue;
-    Scores scores = options_.importance.score(unit->group(), context);
-    all.back() = options_.normalises() ? normalised(std::move(scores)) : std::move(scores);
+    const bool is_block = unit->group().kind == UnitKind::kBlocks;
+    all.back() = is_block ? Scores{{blocks.of(unit->group())}} : scored(unit->group());
   }
   divide_by_savings(all);
   set_scores(std::move(all));

@@ -89,10 +89,17 @@ MutatorOptions with_groups(MutatorOptions options, const Groups& edited, const M
   CombOptions comb_options;
   comb_options.rules = &options.rules;
   comb_options.seed = options.seed;
+  const auto is_block = [](const GroupEntry& unit) {
+    return unit.kind == name_of(UnitKind::kBlocks);
+  };
+  options.blocks = options.offers_blocks() ||
+                   std::any_of(edited.units.begin(), edited.units.end(),
+                               [&](const auto& unit) { return is_block(unit.second); });
+  comb_options.blocks = options.blocks;
   check_edited(edited, groups_of(model, comb(model, comb_options)));
   for (const auto& [name, entry] : edited.units) {
     UnitOverride unit;
-    unit.frozen = entry.frozen;
+    unit.frozen = entry.frozen || (is_block(entry) && entry.min > 0);
     unit.min_value = entry.min;
     unit.max_value = entry.max;
     unit.divisor = entry.divisor;

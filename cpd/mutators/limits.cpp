@@ -29,6 +29,7 @@ class UnitCosts {
   double channels(const Widths& widths) const {
     size_t total = 0;
     for (size_t i = 0; i < groups_.size(); ++i) {
+      if (combing_->groups[groups_[i]].kind == UnitKind::kBlocks) continue;
       total += static_cast<size_t>(widths[i]) * combing_->groups[groups_[i]].blocks.size();
     }
     return static_cast<double>(total);

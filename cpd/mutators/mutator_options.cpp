@@ -94,16 +94,21 @@ void read_json(const Json& json, const std::string& path, MutatorOptions& option
   object.read("freeze", options.freeze)
       .read("only", options.only)
       .read("exact_only", options.exact_only)
+      .read("blocks", options.blocks)
       .read("seed", options.seed)
       .finish();
 }
 
+bool MutatorOptions::offers_blocks() const {
+  return blocks || std::any_of(only.begin(), only.end(), [](const std::string& pattern) {
+           return pattern == "blocks" || pattern.rfind("blocks.", 0) == 0;
+         });
+}
+
 void to_json(Json& json, const MutatorOptions& options) {
-  json = Json{{"type", "ChannelMutator"},
-              {"importance", options.importance.name},
-              {"unit", options.unit},
-              {"exact_only", options.exact_only},
-              {"seed", options.seed}};
+  json = Json{{"type", "ChannelMutator"}, {"importance", options.importance.name},
+              {"unit", options.unit},     {"exact_only", options.exact_only},
+              {"blocks", options.blocks}, {"seed", options.seed}};
   if (options.normalise) json["normalise"] = *options.normalise;
   if (!options.per.empty()) json["per"] = options.per;
   if (!options.freeze.empty()) json["freeze"] = options.freeze;

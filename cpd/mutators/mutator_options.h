@@ -30,6 +30,9 @@ struct MutatorOptions {
   std::vector<std::string> freeze{};  ///< patterns of units that stay whole
   std::vector<std::string> only{};    ///< patterns: all other units stay whole; empty: none does
   bool exact_only = false;            ///< leave units whole that are not of level `exact`
+  /// Offer residual blocks too, to be dropped as a whole; `only` patterns of their role ask for
+  /// them as well.
+  bool blocks = false;
   /// From which latencies are predicted; null: measured here when a budget needs it.
   std::shared_ptr<const LatencyTable> latency_table{};
   UnitFactory make_unit = unit_factory<MutableChannelUnit>();
@@ -37,12 +40,13 @@ struct MutatorOptions {
   DynamicOpTable dynamic_ops = default_dynamic_ops();  ///< for running
   uint64_t seed = 0;                                   ///< of everything that is random
 
+  bool offers_blocks() const;
   bool normalises() const { return normalise.value_or(importance.needs == Needs::kWeights); }
 };
 
 /// Keys: `type` (ChannelMutator), `importance`, `normalise`, `per`, `unit`, `units`, `freeze`,
-/// `only`, `exact_only`, `seed`; `channel_unit_cfg` is taken for `unit` and `units`, and a `type`
-/// in it such as `L1ChannelUnit` names the importance too.
+/// `only`, `exact_only`, `blocks`, `seed`; `channel_unit_cfg` is taken for `unit` and `units`, and
+/// a `type` in it such as `L1ChannelUnit` names the importance too.
 void read_json(const Json& json, const std::string& path, MutatorOptions& options);
 /// What of the options can be written in a configuration.
 void to_json(Json& json, const MutatorOptions& options);

@@ -10,26 +10,26 @@
 namespace cpd {
 
 bool Bounds::allows(int64_t k) const {
-  if (k < std::max<int64_t>(min, 1) || k > largest()) return false;
+  if (k < std::max<int64_t>(min, 0) || k > largest()) return false;
   return k == of || (k * width) % divisor == 0;
 }
 
 int64_t Bounds::smallest() const {
-  for (int64_t k = std::max<int64_t>(min, 1); k <= largest(); ++k) {
+  for (int64_t k = std::max<int64_t>(min, 0); k <= largest(); ++k) {
     if (allows(k)) return k;
   }
   return of;
 }
 
 int64_t Bounds::at_most(int64_t k) const {
-  for (int64_t candidate = std::min(k, largest()); candidate >= 1; --candidate) {
+  for (int64_t candidate = std::min(k, largest()); candidate >= 0; --candidate) {
     if (allows(candidate)) return candidate;
   }
   return smallest();
 }
 
 std::optional<int64_t> Bounds::below(int64_t k) const {
-  for (int64_t candidate = k - 1; candidate >= 1; --candidate) {
+  for (int64_t candidate = k - 1; candidate >= 0; --candidate) {
     if (allows(candidate)) return candidate;
   }
   return std::nullopt;
@@ -56,7 +56,7 @@ void Bounds::verify(const std::string& unit) const {
     fail("at most " + std::to_string(largest()) + " channels",
          "no more than its " + std::to_string(of));
   }
-  for (int64_t k = 1; k <= of; ++k) {
+  for (int64_t k = 0; k <= of; ++k) {
     if (allows(k)) return;
   }
   fail("no number of channels between " + std::to_string(min) + " and " +

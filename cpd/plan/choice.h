@@ -10,7 +10,7 @@ namespace cpd {
 /// Bounds on the number of channels kept in each block of a unit.
 struct Bounds {
   int64_t of = 1;       ///< channels in a block
-  int64_t min = 1;      ///< at least so many
+  int64_t min = 1;      ///< at least so many; 0 for a block that can be dropped
   int64_t max = -1;     ///< at most so many; -1 = `of`
   int64_t divisor = 1;  ///< the width that a layer sees is a multiple of it
   /// How many channels of the layer's width one kept channel is (rows x columns).

@@ -63,7 +63,7 @@ void verify_entry(const GroupEntry& entry, const std::string& path) {
   };
   whole("of", entry.of, 1, INT64_MAX);
   whole("blocks", entry.blocks, 1, INT64_MAX);
-  whole("min", entry.min, 1, entry.of);
+  whole("min", entry.min, entry.kind == "blocks" ? 0 : 1, entry.of);
   if (entry.max != -1) whole("max", entry.max, entry.min, entry.of);
   whole("divisor", entry.divisor, 1, INT64_MAX);
   for (size_t i = 0; i < entry.members.size(); ++i) {

@@ -23,7 +23,7 @@ struct GroupMember {
 
 /// A unit as a file describes it. `frozen`, `min`, `max` and `divisor` may be edited.
 struct GroupEntry {
-  std::string kind;     ///< `plain`, `columns`, `rows` or `copies`
+  std::string kind;     ///< `plain`, `columns`, `rows`, `copies` or `blocks`
   std::string level;    ///< `exact`, `operand` or `statistics`
   std::string role;     ///< `heads`, `mlp`, ...; may be empty
   int64_t of = 0;       ///< channels in a block
@@ -31,7 +31,7 @@ struct GroupEntry {
   bool offered = true;  ///< false: not pruned by default, for `reason`
   std::string reason;
   bool frozen = false;  ///< editable: leave the unit whole
-  int64_t min = 1;      ///< editable: keep at least so many of each block
+  int64_t min = 1;      ///< editable: keep at least so many of each block; 0 of `blocks`
   int64_t max = -1;     ///< editable: keep at most so many; -1 = all
   int64_t divisor = 1;  ///< editable: the width that a layer sees is a multiple of it
   std::vector<GroupMember> members;

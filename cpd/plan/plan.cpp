@@ -35,7 +35,8 @@ void verify_unit(const std::string& name, const UnitPlan& unit) {
   if (unit.of < 1) throw Error("the unit has no channel", {.path = path + ".of"}, "1 or more");
   if (unit.kept.empty()) throw Error("the unit has no block", {.path = path + ".kept"});
   for (const auto& kept : unit.kept) {
-    verify_list(kept, unit.of, path + ".kept");
+    // A unit of one is a block that can be dropped.
+    if (unit.of > 1 || !kept.empty()) verify_list(kept, unit.of, path + ".kept");
     if (kept.size() != unit.kept.front().size()) {
       throw Error("the blocks keep " + std::to_string(unit.kept.front().size()) + " and " +
                       std::to_string(kept.size()) + " channels",
@@ -119,10 +120,10 @@ void read_roles(const Json& json, const std::string& path, Plan& plan) {
 
 Choice read_choice(const Json& json, const std::string& path) {
   const std::string expected =
-      "a ratio in (0, 1] as a decimal number, or a whole number of channels";
+      "a ratio in (0, 1] as a decimal number, or a whole number of channels, 0 for a block";
   if (!json.is_number()) throw_wrong_type(json, path, expected);
   const double value = json.get<double>();
-  const bool valid = json.is_number_integer() ? value >= 1 : value > 0 && value <= 1;
+  const bool valid = json.is_number_integer() ? value >= 0 : value > 0 && value <= 1;
   if (!valid) throw_wrong_type(json, path, expected);
   if (json.is_number_integer()) return json.get<int64_t>();
   return value;

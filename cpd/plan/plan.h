@@ -8,7 +8,8 @@
 
 namespace cpd {
 
-/// What a unit keeps: a ratio in (0, 1] or a number of channels per block.
+/// What a unit keeps: a ratio in (0, 1] or a number of channels per block; of a residual block that
+/// can be dropped 0 or 1.
 using Choice = std::variant<double, int64_t>;
 /// Choices by unit name, in the order of the names.
 using Choices = std::map<std::string, Choice>;
@@ -18,7 +19,7 @@ using Indices = std::vector<int64_t>;
 /// What is kept of one unit: of each block the kept indices, ascending, relative to the block.
 struct UnitPlan {
   int64_t of = 0;
-  std::vector<Indices> kept;  ///< one list per block
+  std::vector<Indices> kept;  ///< one list per block; of a dropped residual block an empty one
   bool operator==(const UnitPlan&) const = default;
 };
 

@@ -16,7 +16,9 @@ int64_t MutableChannel::activated_channels() const {
 }
 
 void MutableChannel::keep(const Indices& kept) {
-  if (kept.empty()) throw Error("a mutable channel keeps nothing", {}, "at least one channel");
+  if (kept.size() < least_) {
+    throw Error("a mutable channel keeps nothing", {}, "at least one channel");
+  }
   std::fill(mask_.begin(), mask_.end(), false);
   for (int64_t index : kept) {
     if (index < 0 || index >= num_channels()) {
@@ -37,7 +39,8 @@ Indices MutableChannel::kept() const {
 
 MutableChannelUnit::MutableChannelUnit(const ChannelGroup& group, UnitOptions options)
     : group_(group), options_(std::move(options)) {
-  channels_.assign(group_.blocks.size(), MutableChannel(group_.of));
+  const bool droppable = group_.kind == UnitKind::kBlocks;
+  channels_.assign(group_.blocks.size(), MutableChannel(group_.of, droppable ? 0 : 1));
   options_.verify("units." + group.name);
   if (options_.frozen) frozen_reason_ = "frozen by its options";
   if (is_mutable()) bounds().verify(name());

@@ -16,17 +16,20 @@ namespace cpd {
 /// One mask over the channels of a block.
 class MutableChannel {
  public:
-  explicit MutableChannel(int64_t num_channels) : mask_(static_cast<size_t>(num_channels), true) {}
+  /// `least` channels stay at least.
+  explicit MutableChannel(int64_t num_channels, size_t least = 1)
+      : mask_(static_cast<size_t>(num_channels), true), least_(least) {}
 
   int64_t num_channels() const { return static_cast<int64_t>(mask_.size()); }
   int64_t activated_channels() const;
   const std::vector<bool>& current_mask() const { return mask_; }
-  /// Keeps exactly these channels. Throws cpd::Error for an index out of range or an empty list.
+  /// Keeps exactly these channels. Throws cpd::Error for an index out of range or too few of them.
   void keep(const Indices& kept);
   Indices kept() const;
 
  private:
   std::vector<bool> mask_;
+  size_t least_;
 };
 
 /// A group of channels that decides together: it takes a choice and puts out a mask for each of
@@ -50,7 +53,7 @@ class MutableChannelUnit {
   std::string reason() const;
   /// Makes the unit immutable for a reason of the user's.
   void freeze(const std::string& reason) { frozen_reason_ = reason; }
-  Bounds bounds() const;
+  virtual Bounds bounds() const;
 
   /// How many channels a choice keeps, bounds and divisor respected.
   virtual int64_t number_of(const Choice& choice) const;

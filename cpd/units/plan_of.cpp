@@ -1,6 +1,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
 #include <cpd/units/plan_of.h>
@@ -173,6 +174,9 @@ UnitPlan unit_plan(const ChannelGroup& group, const Keep& keep) {
 void check_unit(const std::string& name, const UnitPlan& unit, const ChannelGroup* group) {
   const Where where{.path = "units." + name};
   if (group == nullptr) throw Error("the network has no such unit", where);
+  if (group->kind != UnitKind::kBlocks && !unit.kept.empty() && unit.kept.front().empty()) {
+    throw Error("nothing is kept", where, "at least one channel; only a block can be dropped");
+  }
   if (unit.of == group->of && unit.kept.size() == group->blocks.size()) return;
   const auto size = [](size_t blocks, int64_t of) {
     return std::to_string(blocks) + " x " + std::to_string(of) + " channels";
@@ -279,7 +283,14 @@ Plan plan_of(const Model& model, const Combing& combing, const Keep& keep) {
     if (group.offered || !whole) plan.units[group.name] = unit;
   }
   const auto forms = keep.forms(combing);
-  for (const auto& entry : model.parameters) {
+  const auto gone = DroppedBlocks(model.graph, combing, keep).parameters(model);
+  for (size_t i = 0; i < model.parameters.size(); ++i) {
+    const Parameter& entry = model.parameters[i];
+    if (gone[i]) {
+      plan.dropped.push_back(entry.name);
+      plan.dropped.insert(plan.dropped.end(), entry.aliases.begin(), entry.aliases.end());
+      continue;
+    }
     if (entry.value < 0) continue;
     const auto& arrays = combing.dims[static_cast<size_t>(entry.value)];
     for (size_t dim = 0; dim < arrays.size(); ++dim) {

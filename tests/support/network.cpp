@@ -193,6 +193,12 @@ std::string sorted_parts(const std::string& text) {
   return result;
 }
 
+std::vector<std::string> names_of_blocks(const Combing& combing) {
+  std::vector<std::string> names;
+  for (const auto& block : combing.blocks) names.push_back(block.name);
+  return names;
+}
+
 /// Is everything locked that the network says has to stay?
 std::string check_stays(const Network& network, const std::vector<std::string>& locked) {
   for (const std::string& stays : network.stays) {
@@ -226,7 +232,7 @@ Model make_model(const Network& network, uint64_t seed) {
 std::string units_of(const Combing& combing) {
   std::vector<std::string> lines;
   for (const auto& group : combing.groups) {
-    if (!group.offered) continue;
+    if (!group.offered || group.kind == UnitKind::kBlocks) continue;
     std::string line = std::string(name_of(group.kind)) + " " + std::to_string(group.of);
     if (group.blocks.size() > 1) line += " x" + std::to_string(group.blocks.size());
     lines.push_back(line + " " + name_of(group.level));
@@ -255,7 +261,8 @@ Keep random_keep(const Combing& combing, uint64_t seed, bool exact_only) {
   Keep keep(combing);
   for (const auto& group : combing.groups) {
     if (!group.offered || (exact_only && group.level != Level::kExact)) continue;
-    const auto count = 1 + random() % static_cast<uint64_t>(group.of);
+    const uint64_t least = group.kind == UnitKind::kBlocks ? 0 : 1;
+    const auto count = least + random() % (static_cast<uint64_t>(group.of) + 1 - least);
     for (const auto& block : group.blocks) {
       auto order = block;
       std::shuffle(order.begin(), order.end(), random);
@@ -311,6 +318,8 @@ void zero_readers(torch::jit::Module& module, const Combing& combing, const Mode
   }
 }
 
+std::string block_mask_name(size_t block) { return "there_" + std::to_string(block); }
+
 std::string mask_name(const std::string& weight, int dim) {
   return "keep_" + weight + "_" + std::to_string(dim);
 }
@@ -329,6 +338,9 @@ Network with_masks(const Network& network, const Combing& combing, const Model& 
       if (array >= 0) shape = combing.arrays[static_cast<size_t>(array)].extents;
       twin.weights.push_back({mask_name(weight.name, static_cast<int>(d)), shape, true});
     }
+  }
+  for (size_t i = 0; i < combing.blocks.size(); ++i) {
+    twin.weights.push_back({block_mask_name(i), {1}, true});
   }
   return twin;
 }
@@ -361,6 +373,10 @@ std::vector<at::Tensor> run_twin(const Network& network, uint64_t seed, const Co
       mask.mul_(kept_mask(combing, group, member, keep).to(mask.scalar_type()));
     }
   }
+  for (size_t i = 0; i < combing.blocks.size(); ++i) {
+    const bool kept = keep.kept(combing.blocks[i].primitive);
+    module->attr(block_mask_name(i)).toTensor().fill_(kept ? 1.0 : 0.0);
+  }
   return run_module(*module, inputs);
 }
 
@@ -379,12 +395,15 @@ std::string check_network(const Network& network, int plans) {
     const auto shared_model = std::make_shared<const Model>(make_model(network, seed));
     const Model& model = *shared_model;
     model.verify();
-    const auto shared_combing = std::make_shared<const Combing>(comb(model));
+    CombOptions options;
+    options.blocks = !network.blocks.empty();
+    const auto shared_combing = std::make_shared<const Combing>(comb(model, options));
     const Combing& combing = *shared_combing;
     about = "\n" + model.graph.text() + combing.text(model);
     if (!network.units.empty() && units_of(combing) != sorted_parts(network.units)) {
       return "units are '" + units_of(combing) + "', expected '" + network.units + "'" + about;
     }
+    if (names_of_blocks(combing) != network.blocks) return "other blocks are found" + about;
     const std::string free = check_stays(network, locked_of(combing, model));
     if (!free.empty()) return free + about;
     auto dense = make_module(network, seed);
@@ -417,7 +436,7 @@ std::string check_network(const Network& network, int plans) {
           const std::string apart = differs("compact against the twin", outputs, twin, 1e-9);
           if (!apart.empty()) return apart + about + compaction.graph.text();
         }
-        if (!exact_only) continue;
+        if (!exact_only || !network.blocks.empty()) continue;
         const auto expected = run_zeroed(network, seed, combing, model, keep, inputs);
         const std::string failure = differs("compact against zeroed", outputs, expected, 1e-9);
         if (!failure.empty()) return failure + about + compaction.graph.text();

@@ -28,6 +28,9 @@ struct Network {
   std::string twin = {};
   /// What has to stay, for other reasons than being an input or an output: `table[0] 9`.
   std::vector<std::string> stays = {};
+  /// Residual blocks that can be dropped, in the order of their sums; empty: they are not asked
+  /// for. The twin multiplies the branch of the n-th by `self.there_n`.
+  std::vector<std::string> blocks = {};
   /// For each input: 0 for real numbers, else int64 numbers below this one.
   std::vector<int64_t> vocabulary = {};
 };
@@ -38,7 +41,8 @@ Model make_model(const Network& network, uint64_t seed);
 /// Offered groups as `plain 8 exact; columns 6 x4 operand; rows 4 exact`, sorted; `none`.
 std::string units_of(const Combing& combing);
 
-/// Keeps a random number of channels in every offered group (of level `exact` only, if asked).
+/// Keeps a random number of channels in every offered group (of level `exact` only, if asked) and
+/// about half of the residual blocks.
 Keep random_keep(const Combing& combing, uint64_t seed, bool exact_only);
 
 /// Outputs of the compact graph run with cut parameters.
