@@ -26,5 +26,6 @@ std::shared_ptr<ZooNetwork> make_deit(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_vit(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_upernet(const NetworkSpec& spec);
 std::shared_ptr<ZooNetwork> make_segformer(const NetworkSpec& spec);
+std::shared_ptr<ZooNetwork> make_unet(const NetworkSpec& spec);
 
 }  // namespace cpd::zoo

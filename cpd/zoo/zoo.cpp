@@ -40,6 +40,7 @@ const std::map<std::string, Entry>& entries() {
       {"segformer_b0", {zoo::make_segformer, 150, 3, 512, 2, 32, 0, true}},
       {"squeezenet1_0", {zoo::make_squeezenet}},
       {"squeezenet1_1", {zoo::make_squeezenet}},
+      {"unet", {.build = zoo::make_unet, .classes = 11, .side = 64, .segmentation = true}},
       {"vgg11", {zoo::make_vgg}},
       {"vgg11_bn", {zoo::make_vgg}},
       {"vgg16", {zoo::make_vgg}},

@@ -139,6 +139,7 @@ TEST(Zoo, NamesParametersAsPublished) {
       {"segformer_b0", "backbone.block2.0.attn.kv.weight"},
       {"segformer_b0", "backbone.block1.0.mlp.dwconv.dwconv.weight"},
       {"segformer_b0", "decode_head.linear_c4.proj.weight"},
+      {"unet", "decoder1.conv2.weight"},
   };
   for (const auto& [name, parameter] : examples) {
     NetworkSpec spec = published_spec(name);
@@ -175,6 +176,17 @@ TEST(Zoo, SegmentsAtAQuarterOfTheImagesSize) {
     EXPECT_EQ(network->forward(at::rand({1, 3, 96, 128})).sizes(),
               (std::vector<int64_t>{1, 5, 24, 32}))
         << name;
+  }
+}
+
+TEST(Zoo, UNetSegmentsAtTheImagesSize) {
+  at::NoGradGuard no_grad;
+  // Sizes that pooling cannot halve without a rest, in the small and the large form.
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{30, 45}, {70, 97}}) {
+    const auto network = make_network({"unet", 5, 3, height, width}, 0);
+    network->eval();
+    EXPECT_EQ(network->forward(at::rand({1, 3, height, width})).sizes(),
+              (std::vector<int64_t>{1, 5, height, width}));
   }
 }
 
