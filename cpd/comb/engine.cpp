@@ -291,10 +291,8 @@ Labels Engine::canonical(Labels labels) {
 void Engine::unify(const LabelArray& a, const LabelArray& b) {
   const LabelArray left = canonical(a), right = canonical(b);
   if (left == right) return;
-  if (left.none() || right.none()) {
-    return lock(left.none() ? right : left,
-                "it meets something that cannot shrink in " + (current_ < 0 ? "" : op().kind));
-  }
+  if (left.none()) return lock_with(right, a);
+  if (right.none()) return lock_with(left, b);
   LabelArray wide_left = left, wide_right = right;
   for (size_t d = 0; d < left.extents.size(); ++d) {
     const int64_t extent = std::max(left.extents[d], right.extents[d]);
@@ -315,6 +313,14 @@ void Engine::unify(const LabelArray& a, const LabelArray& b) {
 
 void Engine::lock(const LabelArray& array, const std::string& reason) {
   for (Label label : array.entries) forest_.lock(label, why(reason));
+}
+
+void Engine::lock_with(const LabelArray& array, const LabelArray& locked) {
+  LockReason reason = why("it goes with a dimension that no layer writes, such as an input's");
+  for (Label label : locked.entries) {
+    if (const LockReason* first = forest_.reason(label)) reason = *first;
+  }
+  for (Label label : array.entries) forest_.lock(label, reason);
 }
 
 void Engine::mark(const LabelArray& array, Level level) {

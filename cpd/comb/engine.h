@@ -73,6 +73,8 @@ class Engine : public RuleContext {
   Labels atoms_of(ValueId value, const std::vector<bool>& labelled_dims);
   void run_rule(const Op& op);
   void lock_outputs();
+  /// Locks an array that goes with one that has no labels, for the same reason where one is known.
+  void lock_with(const LabelArray& array, const LabelArray& locked);
   LockReason why(const std::string& text) const { return {current_, text}; }
   bool keep_array(const LabelArray& array) const;
   void make_rows(std::vector<std::vector<std::vector<Label>>>& rows);

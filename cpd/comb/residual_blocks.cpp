@@ -53,15 +53,15 @@ std::vector<ValueId> dominators_of(const Graph& graph) {
       }
     }
   }
-  constexpr auto kNone = boost::graph_traits<Ways>::null_vertex();
-  std::vector<size_t> found(count + 1, kNone);
+  const auto none = boost::graph_traits<Ways>::null_vertex();
+  std::vector<size_t> found(count + 1, none);
   boost::lengauer_tarjan_dominator_tree(
       ways, count,
       boost::make_iterator_property_map(found.begin(), boost::get(boost::vertex_index, ways)));
   std::vector<ValueId> result;
   for (size_t value = 0; value < count; ++value) {
     const size_t dominator = found[value];
-    result.push_back(dominator == kNone || dominator == count ? -1
+    result.push_back(dominator == none || dominator == count ? -1
                                                               : static_cast<ValueId>(dominator));
   }
   return result;

@@ -8,7 +8,6 @@
 #include <cpd/mutators/limits.h>
 #include <cpd/units/mutable_block_unit.h>
 #include <cpd/units/plan_of.h>
-#include <cpd/units/structure_of.h>
 
 #include <algorithm>
 #include <ostream>
@@ -41,6 +40,13 @@ std::string family_of(const Model& model, const ChannelGroup& group) {
   }
   return std::string(name_of(group.kind)) + " " + group.role + " " +
          joined({members.begin(), members.end()});
+}
+
+Scores weighted(Scores scores, double weight) {
+  for (auto& block : scores) {
+    for (double& score : block) score *= weight;
+  }
+  return scores;
 }
 
 std::vector<std::string> names_of(const ChannelMutator::Units& units) {
@@ -344,8 +350,7 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
     AllocationUnit& item = problem.units.emplace_back();
     item.name = units_[i]->name();
     item.bounds = units_[i]->bounds();
-    item.family = structure_of(*model_, units_[i]->group());
-    item.scores = all[i];
+    item.scores = weighted(all[i], units_[i]->options().weight);
     item.family = family_of(*model_, units_[i]->group());
     item.prepare();
   }

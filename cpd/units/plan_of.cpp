@@ -153,7 +153,6 @@ std::string role_of(const Combing& combing, ValueId parameter, int dim) {
       if (member.parameter == parameter && member.dim == dim) roles.insert(member.role);
     }
   }
-  if (roles.size() > 1) roles.erase(Role::kAlong);
   std::vector<std::string> names;
   for (Role role : roles) names.emplace_back(name_of(role));
   return joined(names);

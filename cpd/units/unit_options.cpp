@@ -1,6 +1,8 @@
 #include <cpd/core/error.h>
 #include <cpd/units/unit_options.h>
 
+#include <limits>
+
 namespace cpd {
 namespace {
 
@@ -15,7 +17,8 @@ void read_fields(JsonObject& object, UnitOverride& unit) {
       .read("min_value", unit.min_value)
       .read("min_ratio", unit.min_ratio)
       .read("max_value", unit.max_value)
-      .read("frozen", unit.frozen);
+      .read("frozen", unit.frozen)
+      .read("weight", unit.weight);
   if (const Json* mode = object.take("choice_mode")) {
     read_json_name(*mode, key_path(object.path(), "choice_mode"), mode_names(),
                    unit.choice_mode.emplace());
@@ -40,6 +43,7 @@ void UnitOptions::verify(const std::string& path) const {
   check_range(key_path(path, "min_value"), static_cast<double>(min_value), 1);
   check_range(key_path(path, "min_ratio"), min_ratio, 0, 1);
   check_range(key_path(path, "max_value"), static_cast<double>(max_value), -1);
+  check_range(key_path(path, "weight"), weight, std::numeric_limits<double>::min());
   if (choice_mode == ChoiceMode::kBuckets && candidate_choices.empty()) {
     throw Error("there are no candidates to choose from",
                 {.path = key_path(path, "candidate_choices")}, "a list of ratios or numbers");
@@ -55,6 +59,7 @@ UnitOptions UnitOverride::over(UnitOptions options) const {
   options.max_value = max_value.value_or(options.max_value);
   if (candidate_choices) options.candidate_choices = *candidate_choices;
   options.frozen = frozen.value_or(options.frozen);
+  options.weight = weight.value_or(options.weight);
   return options;
 }
 
@@ -99,7 +104,8 @@ void to_json(Json& json, const UnitOptions& options) {
               {"min_value", options.min_value},
               {"min_ratio", options.min_ratio},
               {"max_value", options.max_value},
-              {"frozen", options.frozen}};
+              {"frozen", options.frozen},
+              {"weight", options.weight}};
   if (options.candidate_choices.empty()) return;
   Json candidates = Json::array();
   for (const auto& candidate : options.candidate_choices)

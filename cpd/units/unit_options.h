@@ -26,6 +26,7 @@ struct UnitOptions {
   int64_t max_value = -1;   ///< -1: all
   std::vector<Choice> candidate_choices{};  ///< of buckets
   bool frozen = false;                      ///< leave the unit whole
+  double weight = 1;  ///< factor of its scores where units share a budget: above 1 keeps more of it
 
   /// Throws cpd::Error with the key's path below `path` for a value that makes no sense.
   void verify(const std::string& path) const;
@@ -42,6 +43,7 @@ struct UnitOverride {
   std::optional<int64_t> max_value{};
   std::optional<std::vector<Choice>> candidate_choices{};
   std::optional<bool> frozen{};
+  std::optional<double> weight{};
   std::optional<Choice> choice{};  ///< the choice to begin with
 
   UnitOptions over(UnitOptions options) const;

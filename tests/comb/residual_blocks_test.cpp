@@ -89,7 +89,7 @@ std::vector<Network> transformers() {
           after_linear("attention_and_mlp", 12,
                        "    z = torch.layer_norm(y, [12], self.s)\n"
                        "    q, k, v = torch.linear(z, self.qkv).view([x.size(0), 5, 3, 2, "
-                       "6]).permute([2, 0, 3, 1, 4])\n"
+                       "6]).permute([2, 0, 3, 1, 4]).unbind(0)\n"
                        "    w = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * 0.4, -1)\n"
                        "    z = torch.matmul(w, v).transpose(1, 2).reshape([x.size(0), 5, 12])\n"
                        "    y = y + <torch.linear(z, self.out)>\n"

@@ -1,5 +1,6 @@
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/core/error.h>
+#include <cpd/exporters/compact_module.h>
 #include <cpd/exporters/export_pruned.h>
 #include <cpd/mutators/groups_of.h>
 #include <cpd/zoo/network.h>
@@ -44,7 +45,7 @@ std::shared_ptr<const Model> model_of(const std::string& name) {
 
 ChannelMutator with_blocks(const std::string& name, MutatorOptions options = {}) {
   options.blocks = true;
-  return {model_of(name), std::move(options)};
+  return ChannelMutator(model_of(name), std::move(options));
 }
 
 std::vector<std::string> blocks_in(const ChannelMutator& mutator) {

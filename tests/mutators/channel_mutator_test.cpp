@@ -142,6 +142,20 @@ TEST(ChannelMutator, ChoosesFromBuckets) {
               HasSubstr("candidate_choices"));
 }
 
+TEST(ChannelMutator, WeighsUnitsThatShareABudget) {
+  const auto first_with = [](double weight) {
+    ChannelMutator mutator(chain_model(), {.units = {{"a*", {.weight = weight}}}});
+    mutator.allocate({.params = 0.6}, "greedy");
+    return mutator.unit(kFirst).activated_channels();
+  };
+  const int64_t plain = first_with(1);
+  EXPECT_EQ(first_with(1e-6), 1);
+  EXPECT_GT(plain, 1);
+  EXPECT_LT(plain, 8);
+  EXPECT_EQ(first_with(1e6), 8);
+  EXPECT_THAT(message_of([&] { first_with(0); }), HasSubstr("units.a*.weight"));
+}
+
 TEST(ChannelMutator, LeavesFrozenUnitsAlone) {
   ChannelMutator frozen(chain_model(), {.freeze = {"a"}});
   EXPECT_FALSE(frozen.unit(kFirst).is_mutable());
