@@ -10,17 +10,17 @@ namespace {
 /// the network's own, whatever it was when the network was traced.
 Symbols batch_norm(Call& call) {
   const char* mode = call.schema.name() == "aten::instance_norm" ? "use_input_stats" : "training";
-  if (call.has("running_mean")) call.set(mode, Symbol(Expr::training()));
+  if (call.has("running_mean")) call.follow_mode(mode);
   return call.keep();
 }
 
 Symbols native_batch_norm(Call& call) {
-  const bool running = call.has("running_mean");
-  Symbol result = call.recorder.call1(
-      "aten::batch_norm", "",
-      {call.arg("input"), call.arg("weight"), call.arg("bias"), call.arg("running_mean"),
-       call.arg("running_var"), running ? Symbol(Expr::training()) : call.arg("training"),
-       call.arg("momentum"), call.arg("eps"), Symbol::boolean(true)});
+  if (call.has("running_mean")) call.follow_mode("training");
+  Symbol result =
+      call.recorder.call1("aten::batch_norm", "",
+                          {call.arg("input"), call.arg("weight"), call.arg("bias"),
+                           call.arg("running_mean"), call.arg("running_var"), call.arg("training"),
+                           call.arg("momentum"), call.arg("eps"), Symbol::boolean(true)});
   return {result, Symbol(), Symbol()};
 }
 

@@ -115,7 +115,7 @@ torch::jit::Module read_module(const std::string& path) {
   }
 }
 
-Model record_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples) {
+Recording record_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples) {
   const EvaluationMode evaluation(module);
   const auto arguments = check_arguments(module, examples.size());
   Recorder recorder(module);
@@ -124,24 +124,27 @@ Model record_module(const torch::jit::Module& module, const std::vector<at::Tens
   for (size_t i = 0; i < examples.size(); i++) {
     inputs.push_back(recorder.add_input(arguments[i + 1].name(), examples[i].detach().clone()));
   }
-  return recorder.finish(interpreter.run(std::move(inputs)));
+  Recording recording{recorder.finish(interpreter.run(std::move(inputs)))};
+  recording.training = recorder.has_fixed_training();
+  return recording;
 }
 
-Model finish_import(Model model, const torch::jit::Module& module,
+Model finish_import(Recording recording, const torch::jit::Module& module,
                     const std::vector<at::Tensor>& examples, const Original& original,
                     const ImportOptions& options) {
   const EvaluationMode evaluation(module);
+  Model& model = recording.model;
   model.example_inputs = examples;
   model.source = "TorchScript module";
   model.skeleton = std::make_shared<torch::jit::Module>(module);
   write_as_linear(model.graph);
   fuse_channel_shuffles(model.graph);
   clean(model);
-  probe_sizes(model, original, options);
+  probe_sizes(model, original, options, recording.training);
   clean(model);
   note_other_methods(model, module);
   model.verify();
-  return model;
+  return std::move(model);
 }
 
 Model import_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples,

@@ -9,12 +9,16 @@ struct Module;
 
 namespace cpd {
 
-/// Runs the module once on the examples and records what it does: sizes are expressions, nothing is
-/// cleaned up or compared yet.
-Model record_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples);
+/// What a module did when it ran once: sizes are expressions, nothing is cleaned up or compared
+/// yet.
+struct Recording {
+  Model model;
+  bool training = false;  ///< layers train whatever mode the module is in, as in a training trace
+};
+Recording record_module(const torch::jit::Module& module, const std::vector<at::Tensor>& examples);
 
 /// The rest of an import: canonical ops, free sizes, comparison with `original`.
-Model finish_import(Model model, const torch::jit::Module& module,
+Model finish_import(Recording recording, const torch::jit::Module& module,
                     const std::vector<at::Tensor>& examples, const Original& original,
                     const ImportOptions& options);
 

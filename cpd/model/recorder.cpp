@@ -121,6 +121,13 @@ void Recorder::note(const std::string& text) {
   if (std::find(notes_.begin(), notes_.end(), text) == notes_.end()) notes_.push_back(text);
 }
 
+void Recorder::see_fixed_training() {
+  if (!fixed_training_) {
+    note("the network was traced in training mode: batch norm and dropout follow its mode now");
+  }
+  fixed_training_ = true;
+}
+
 void Recorder::read_table(const torch::jit::Module& module, const std::string& prefix) {
   const auto type = module.type();
   for (size_t i = 0; i < type->numAttributes(); i++) {
@@ -460,6 +467,7 @@ void Recorder::protect(const HandlePtr& target) {
     if (tensor.is_same(entry.tensor)) return;
   }
   written_.emplace_back(entry.tensor.detach(), entry.tensor.detach().clone());
+  if (entry.name.ends_with("num_batches_tracked")) return;  // batch norms count by themselves
   note("the update of " + entry.name + " during the forward pass is not kept");
 }
 

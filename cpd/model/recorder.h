@@ -30,6 +30,9 @@ class Recorder {
   [[noreturn]] void fail(const std::string& problem, const std::string& op = {},
                          const std::string& expected = {}) const;
   void note(const std::string& text);
+  /// The program has a layer that is in training mode whatever the network's mode is.
+  void see_fixed_training();
+  bool has_fixed_training() const { return fixed_training_; }
 
   Symbol add_input(const std::string& name, const at::Tensor& tensor);
   /// A tensor met in the program: an entry of the table, or a constant.
@@ -89,6 +92,7 @@ class Recorder {
   std::vector<std::pair<at::Tensor, at::Tensor>> written_;  ///< tensor, its data before
   std::vector<std::string> notes_;
   int constants_ = 0;
+  bool fixed_training_ = false;
   Place place_;
 };
 

@@ -1,3 +1,4 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
@@ -34,22 +35,26 @@ std::vector<at::Tensor> detached(std::vector<at::Tensor> tensors) {
 class BufferGuard {
  public:
   explicit BufferGuard(const torch::jit::Module& module) {
-    for (const at::Tensor& buffer : module.buffers()) {
-      saved_.emplace_back(buffer, buffer._version(), at::Tensor());
-      std::get<2>(saved_.back()) = buffer.detach().clone();
+    for (const at::Tensor& buffer : module.buffers()) save(buffer);
+  }
+  explicit BufferGuard(const Model& model) {
+    for (const Parameter& entry : model.parameters) {
+      if (entry.role == ParameterRole::kBuffer) save(entry.tensor);
     }
   }
   ~BufferGuard() {
     const c10::AutoGradMode no_grad(false);
-    for (auto& [buffer, version, data] : saved_) {
-      if (static_cast<int64_t>(buffer._version()) != version) buffer.copy_(data);
+    for (auto& [buffer, data] : saved_) {
+      if (!at::equal(buffer, data)) buffer.copy_(data);  // not every writer counts versions
     }
   }
   BufferGuard(const BufferGuard&) = delete;
   BufferGuard& operator=(const BufferGuard&) = delete;
 
  private:
-  std::vector<std::tuple<at::Tensor, int64_t, at::Tensor>> saved_;
+  void save(const at::Tensor& buffer) { saved_.emplace_back(buffer, buffer.detach().clone()); }
+
+  std::vector<std::pair<at::Tensor, at::Tensor>> saved_;
 };
 
 double tensor_difference(const at::Tensor& a, const at::Tensor& b) {
@@ -87,6 +92,17 @@ std::vector<at::Tensor> tensors_in(const c10::IValue& value) {
   return tensors;
 }
 
+SeededRandomness::SeededRandomness(uint64_t seed) {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  before_ = generator.get_state();
+  generator.set_current_seed(seed);
+}
+
+SeededRandomness::~SeededRandomness() {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  generator.set_state(before_);
+}
+
 std::vector<at::Tensor> run_original(const torch::jit::Module& module,
                                      const std::vector<at::Tensor>& inputs) {
   const torch::jit::GraphOptimizerEnabledGuard unoptimised(false);
@@ -108,7 +124,8 @@ std::vector<at::Tensor> unrecorded(const std::function<std::vector<at::Tensor>()
   }
 }
 
-GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs) {
+GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs, bool training) {
+  const BufferGuard buffers(model);
   const c10::AutoGradMode grad(true);
   const Execution execution(model.graph);
   Tensors values(model.graph.values.size());
@@ -125,7 +142,7 @@ GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs) {
   }
   for (size_t i = 0; i < model.graph.ops.size(); i++) {
     const auto op = static_cast<OpId>(i);
-    execution.run_op(op, values);
+    execution.run_op(op, values, training);
     for (ValueId id : model.graph.ops[i].outputs) {
       at::Tensor& value = values[static_cast<size_t>(id)];
       if (!value.defined()) continue;

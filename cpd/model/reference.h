@@ -31,6 +31,18 @@ std::vector<at::Tensor> tensors_in(const c10::IValue& value);
 /// Nothing is kept for a backward pass, which would take several times the memory.
 std::vector<at::Tensor> unrecorded(const std::function<std::vector<at::Tensor>()>& forward);
 
+/// Seeds LibTorch's own generator, and sets it back at the end of its life.
+class SeededRandomness {
+ public:
+  explicit SeededRandomness(uint64_t seed);
+  ~SeededRandomness();
+  SeededRandomness(const SeededRandomness&) = delete;
+  SeededRandomness& operator=(const SeededRandomness&) = delete;
+
+ private:
+  at::Tensor before_;
+};
+
 /// The tensors that the module itself returns, in the order of `Graph::output_values`. Buffers that
 /// the forward pass writes are restored. Throws std::exception if the network raises.
 std::vector<at::Tensor> run_original(const torch::jit::Module& module,
@@ -41,7 +53,9 @@ struct GraphRun {
   std::vector<at::Tensor> outputs;
   std::vector<Shape> shapes;
 };
-GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs);
+/// Running statistics that training mode writes are restored.
+GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs,
+                   bool training = false);
 
 /// max|a - b| / max|b| over all tensors; infinite where shapes or kinds differ. 0 = equal bits.
 double difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b);

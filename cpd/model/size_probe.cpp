@@ -42,8 +42,8 @@ bool is_image(const at::Tensor& tensor) {
 
 class Prober {
  public:
-  Prober(Model& model, const Original& original, const ImportOptions& options)
-      : model_(model), original_(original), options_(options) {}
+  Prober(Model& model, const Original& original, const ImportOptions& options, bool training)
+      : model_(model), original_(original), options_(options), training_(training) {}
 
   void run() {
     compare_examples();
@@ -59,11 +59,17 @@ class Prober {
 
  private:
   void compare_examples() {
-    const auto wanted = original_(model_.example_inputs);
-    const GraphRun run = run_graph(model_, model_.example_inputs);
+    const auto wanted = original_run(model_.example_inputs);
+    const GraphRun run = graph_run(model_.example_inputs);
     runs_.push_back(run.shapes);
     const double error = difference(run.outputs, wanted);
     if (error <= accepted_difference(wanted)) return;
+    if (training_) {
+      throw Error(
+          "some layers train whatever mode the network is in, and others do not: the imported "
+          "graph, whose layers all follow its mode, computes something else",
+          {}, "a network that was traced in evaluation mode, or wholly in training mode");
+    }
     if (difference(original_(model_.example_inputs), wanted) > 0) {
       throw Error("the network returns other values each time that it runs on the same inputs", {},
                   "a network whose evaluation mode is deterministic");
@@ -71,6 +77,18 @@ class Prober {
     throw Error(
         "the imported graph computes something else than the network: relative difference " +
         std::to_string(error));
+  }
+
+  std::vector<at::Tensor> original_run(const std::vector<at::Tensor>& inputs) const {
+    if (!training_) return original_(inputs);
+    const SeededRandomness seeded(options_.seed);
+    return original_(inputs);
+  }
+
+  GraphRun graph_run(const std::vector<at::Tensor>& inputs) const {
+    if (!training_) return run_graph(model_, inputs);
+    const SeededRandomness seeded(options_.seed);
+    return run_graph(model_, inputs, true);
   }
 
   void note(const std::string& text) {
@@ -81,13 +99,13 @@ class Prober {
   bool agrees(const std::vector<at::Tensor>& inputs, const std::string& what) {
     std::vector<at::Tensor> wanted;
     try {
-      wanted = original_(inputs);
+      wanted = original_run(inputs);
     } catch (const std::exception& error) {
       note(what + " is fixed by the network: " + problem_of(error));
       return false;
     }
     try {
-      GraphRun run = run_graph(model_, inputs);
+      GraphRun run = graph_run(inputs);
       const double error = difference(run.outputs, wanted);
       if (error <= accepted_difference(wanted)) {
         runs_.push_back(std::move(run.shapes));
@@ -157,6 +175,7 @@ class Prober {
   Model& model_;
   const Original& original_;
   const ImportOptions& options_;
+  bool training_;
   std::vector<std::vector<Shape>> runs_;
 };
 
@@ -190,8 +209,9 @@ double accepted_difference(const std::vector<at::Tensor>& outputs) {
   return accepted;
 }
 
-void probe_sizes(Model& model, const Original& original, const ImportOptions& options) {
-  Prober(model, original, options).run();
+void probe_sizes(Model& model, const Original& original, const ImportOptions& options,
+                 bool training) {
+  Prober(model, original, options, training).run();
 }
 
 }  // namespace cpd

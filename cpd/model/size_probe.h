@@ -22,7 +22,8 @@ double accepted_difference(const std::vector<at::Tensor>& outputs);
 
 /// Compares the model's graph with the original on the example inputs (throws cpd::Error if they
 /// differ), on a second batch size and on another height and width. Fills `Model::free`, and turns
-/// sizes that nothing can change into constants.
-void probe_sizes(Model& model, const Original& original, const ImportOptions& options);
+/// sizes that nothing can change into constants. `training`: the original runs in training mode.
+void probe_sizes(Model& model, const Original& original, const ImportOptions& options,
+                 bool training = false);
 
 }  // namespace cpd

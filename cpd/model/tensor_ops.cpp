@@ -77,7 +77,7 @@ std::optional<Symbol> number_arithmetic(const Call& call) {
 }
 
 Symbols set_training(Call& call, const char* name) {
-  call.set(name, Symbol(Expr::training()));
+  call.follow_mode(name);
   return call.keep();
 }
 
@@ -221,6 +221,12 @@ int64_t Call::integer(const std::string& name) const {
   const auto* number = arg(name).number();
   if (!number) recorder.fail("`" + name + "` is no number", schema.name());
   return number->expr.dense_int();
+}
+
+void Call::follow_mode(const std::string& name) {
+  const auto* fixed = arg(name).number();
+  if (fixed && fixed->expr.is_constant() && fixed->expr.dense_bool()) recorder.see_fixed_training();
+  set(name, Symbol(Expr::training()));
 }
 
 std::vector<int64_t> Call::integers(const std::string& name) const {

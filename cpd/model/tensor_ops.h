@@ -20,6 +20,8 @@ struct Call {
   void set(const std::string& name, Symbol value);
   HandlePtr tensor(const std::string& name) const;
   int64_t integer(const std::string& name) const;
+  /// Makes an argument that says whether the layer trains follow the network's own mode.
+  void follow_mode(const std::string& name);
   std::vector<int64_t> integers(const std::string& name) const;
   /// The operator as it is.
   Symbols keep() const { return recorder.call(schema.name(), schema.overload_name(), args); }

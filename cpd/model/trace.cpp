@@ -112,12 +112,12 @@ class Tracer {
 
   Model run(const std::vector<at::Tensor>& inputs) const {
     const torch::jit::Module scripted = script(inputs);
-    Model recorded = record_module(scripted, inputs);
+    Recording recorded = record_module(scripted, inputs);
     const auto others = other_values(inputs, options_.seed);
-    check_way(recorded.graph, record_module(script(others), others).graph);
+    check_way(recorded.model.graph, record_module(script(others), others).model.graph);
     Model model = finish_import(recorded, scripted, inputs, original(), options_);
     if (!model.free.note.empty()) {  // numbers of the trace may be sizes
-      follow_sizes(recorded.graph, other_graphs(others));
+      follow_sizes(recorded.model.graph, other_graphs(others));
       model = finish_import(std::move(recorded), scripted, inputs, original(), options_);
     }
     check_outputs(model, others);
@@ -143,7 +143,7 @@ class Tracer {
          {with_another_batch(inputs, options_.batch_dim), with_another_image_size(inputs)}) {
       if (others.empty()) continue;
       try {
-        graphs.push_back(record_module(script(others), others).graph);
+        graphs.push_back(record_module(script(others), others).model.graph);
       } catch (const std::exception&) {
         // The probe of sizes tells why.
       }

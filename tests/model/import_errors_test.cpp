@@ -32,6 +32,14 @@ std::string import_error(const Network& network) {
   return import_error(*make_module(network, 1), {torch::ones({2, 4}, torch::kDouble)});
 }
 
+TEST(ImportError, NamesLayersThatAlwaysTrainBesideOthersThatDoNot) {
+  EXPECT_EQ(import_error(program("    y = torch.dropout(y, 0.5, True)\n"
+                                 "    return torch.dropout(y, 0.5, False)\n")),
+            "some layers train whatever mode the network is in, and others do not: the imported "
+            "graph, whose layers all follow its mode, computes something else; expected a network "
+            "that was traced in evaluation mode, or wholly in training mode");
+}
+
 TEST(ImportError, NamesABranchOnData) {
   const std::string error =
       import_error(program("    if bool(y.sum() > 0):\n        y = torch.relu(y)\n    return y\n"));

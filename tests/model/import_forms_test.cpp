@@ -213,6 +213,49 @@ TEST(Forms, EvaluationIsReadWhateverTheModeAndTheModeComesBack) {
   EXPECT_EQ(model.graph.text().find("mul"), std::string::npos);
 }
 
+/// What a trace in training mode holds: layers that train whatever mode the module is in.
+Network in_training(const std::string& norm, const std::string& dropout) {
+  return network_of({{"a", {6, 4}},
+                     {"g", {6}},
+                     {"h", {6}},
+                     {"mean", {6}, true},
+                     {"var", {6}, true},
+                     {"num_batches_tracked", {1}, true},
+                     {"b", {3, 6}}},
+                    "def forward(self, x):\n"
+                    "    self.num_batches_tracked.add_(1.0)\n"
+                    "    y = torch.batch_norm(torch.linear(x, self.a), self.g, self.h, self.mean, "
+                    "self.var, " +
+                        norm +
+                        ", 0.1, 1e-5, True)\n"
+                        "    y = torch.dropout(torch.relu(y), 0.5, " +
+                        dropout + ")\n    return torch.linear(y, self.b)\n",
+                    {{5, 4}});
+}
+
+TEST(Forms, ATraceOfTrainingFollowsTheModeFromThenOn) {
+  const auto module = make_module(in_training("True", "True"), 3);
+  const auto evaluated = make_module(in_training("False", "False"), 3);
+  const at::Tensor x = torch::randn({5, 4}, torch::kDouble);
+  const at::Tensor before = module->attr("mean").toTensor().clone();
+  torch::manual_seed(11);
+  const at::Tensor random = torch::rand({1});
+  torch::manual_seed(11);
+  const Model model = import_module(*module, {x});
+  EXPECT_TRUE(torch::rand({1}).equal(random));
+  EXPECT_TRUE(module->attr("mean").toTensor().equal(before));
+  EXPECT_TRUE(model.free.batch);
+  EXPECT_THAT(model.notes, ElementsAre(HasSubstr("the network was traced in training mode")));
+  const at::Tensor expected = evaluated->forward({x}).toTensor();
+  EXPECT_LE(difference(run_graph(model, {x}).outputs, {expected}), 1e-12);
+  const auto seeded = [&](const auto& run) {
+    const SeededRandomness seed(7);
+    return run();
+  };
+  const auto trained = seeded([&] { return run_original(*module, {x}); });
+  EXPECT_EQ(difference(seeded([&] { return run_graph(model, {x}, true).outputs; }), trained), 0);
+}
+
 TEST(Forms, BuffersThatAreWrittenComeBack) {
   Network network = network_of({{"a", {6, 4}}, {"count", {1}, true}},
                                "def forward(self, x):\n"

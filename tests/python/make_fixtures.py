@@ -7,6 +7,7 @@ tests/data/networks, with zero weights and compressed; tests fill them from a se
 """
 import argparse
 import collections
+import copy
 import io
 import json
 import pathlib
@@ -138,7 +139,7 @@ def small_networks():
     """name -> (network, input as text, ways)"""
     both = ("traced", "scripted")
     return {
-        "residual": (Residual(), "2,3,8,8", both),
+        "residual": (Residual(), "2,3,8,8", (*both, "training")),
         "shuffled": (Shuffled(), "2,3,6,6", both),
         "attention": (Attention(), "2,6:int64:0-19", both),
         "outputs": (Outputs(), "2,6", ("scripted",)),
@@ -154,8 +155,10 @@ def vision_networks():
     from torchvision.models import densenet, resnet, shufflenetv2, swin_transformer, vision_transformer
     both = ("traced", "scripted")
     return {
-        "resnet": (resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=10), "2,3,32,32", both),
-        "mobilenet_v2": (models.mobilenet_v2(width_mult=0.25, num_classes=10), "2,3,32,32", both),
+        "resnet": (resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=10), "2,3,32,32",
+                   (*both, "training")),
+        "mobilenet_v2": (models.mobilenet_v2(width_mult=0.25, num_classes=10), "2,3,32,32",
+                         (*both, "training")),
         "shufflenet": (shufflenetv2.ShuffleNetV2([2, 2, 2], [8, 16, 32, 64, 128], num_classes=10),
                        "2,3,32,32", both),
         "squeezenet": (models.squeezenet1_1(num_classes=10), "2,3,64,64", both),
@@ -201,9 +204,20 @@ def example_input(text, seed=1):
     return torch.randn(shape, generator=generator)
 
 
+def traced_in_training(network, text):
+    """Its layers train whatever mode the file is put in; statistics are those before the trace."""
+    network = copy.deepcopy(network).train()
+    state = copy.deepcopy(network.state_dict())
+    trace = torch.jit.trace(network, example_input(text), check_trace=False)
+    trace.load_state_dict(state)
+    return trace
+
+
 def converted(network, text, way):
     if way == "scripted":
         return torch.jit.script(network)
+    if way == "training":
+        return traced_in_training(network, text)
     strict = not isinstance(network, NamedOutputs)
     return torch.jit.trace(network, example_input(text), check_trace=False, strict=strict)
 
