@@ -1,5 +1,6 @@
 #include <cpd/core/error.h>
 #include <cpd/core/json.h>
+#include <cpd/model/reference.h>
 #include <gmock/gmock.h>
 #include <support/network.h>
 
@@ -43,17 +44,9 @@ torch::jit::Module filled(const Fixture& fixture) {
   return module;
 }
 
-void collect(const torch::jit::IValue& value, std::vector<at::Tensor>& tensors) {
-  if (value.isTensor()) tensors.push_back(value.toTensor());
-  if (!value.isTuple()) return;
-  for (const auto& item : value.toTupleRef().elements()) collect(item, tensors);
-}
-
 std::vector<at::Tensor> run(torch::jit::Module module, const at::Tensor& input) {
   const torch::NoGradGuard no_grad;
-  std::vector<at::Tensor> outputs;
-  collect(module.forward({input}), outputs);
-  return outputs;
+  return tensors_in(module.forward({input}));
 }
 
 class EveryFile : public ExportTest, public ::testing::WithParamInterface<Fixture> {};

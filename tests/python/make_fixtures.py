@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from familiar_networks import ViTWithUPerNet, familiar_networks
+
 Scores = collections.namedtuple("Scores", ["values", "features"])
 
 
@@ -174,7 +176,8 @@ def vision_networks():
 COMMITTED = ("residual_traced", "residual_scripted", "shuffled_traced", "shuffled_scripted",
              "attention_traced", "attention_scripted", "named_outputs_traced",
              "named_outputs_scripted", "branches_scripted", "recurrent_traced",
-             "recurrent_scripted", "resnet_traced", "vit_scripted", "swin_scripted")
+             "recurrent_scripted", "resnet_traced", "vit_scripted", "swin_scripted", "bert_traced",
+             "segformer_traced", "unet_traced")
 
 
 def randomise(network, seed):
@@ -218,7 +221,7 @@ def converted(network, text, way):
         return torch.jit.script(network)
     if way == "training":
         return traced_in_training(network, text)
-    strict = not isinstance(network, NamedOutputs)
+    strict = not isinstance(network, (NamedOutputs, ViTWithUPerNet))
     return torch.jit.trace(network, example_input(text), check_trace=False, strict=strict)
 
 
@@ -245,7 +248,7 @@ def make(folder, committed):
     """Writes the files and index.json; returns name -> (file, input)."""
     torch.manual_seed(0)
     torch.backends.mha.set_fastpath_enabled(False)
-    networks = small_networks()
+    networks = {**small_networks(), **familiar_networks()}
     try:
         networks.update(vision_networks())
     except ImportError:
