@@ -286,8 +286,9 @@ bool PruningHook::wants_to_stop() const {
 Loss PruningHook::loss(Loss own) {
   const PruningHookOptions& options = state_->options;
   if (!options.distils()) return own;
-  const auto teacher = teacher_of(options.teacher_model, options.teacher_file,
-                                  state_->mutator.dense(), key_path(state_->config_path, "teacher"));
+  const auto teacher =
+      teacher_of(options.teacher_model, options.teacher_file, state_->mutator.dense(),
+                 key_path(state_->config_path, "teacher"));
   return Distillation(state_->network, *teacher, options.distill.value_or(DistillOptions()),
                       std::move(own), key_path(state_->config_path, "distill"))
       .loss();
@@ -402,7 +403,8 @@ void PruningHook::load_state(const Checkpoint& saved, TrainingRun& run) {
   state_->network.follow();
   const auto now = all_tensors(state_->network);
   run.replace_parameters(before, [&](const std::string& name, const at::Tensor& tensor) {
-    return at::zeros(now.at(name).sizes(), tensor.options());
+    const auto found = now.find(name);
+    return found == now.end() ? at::Tensor() : at::zeros(found->second.sizes(), tensor.options());
   });
   state_->statistics.reset();
   const auto sums = saved.under("statistics.");

@@ -9,6 +9,7 @@
 #include <cpd/mutators/block_scores.h>
 
 #include <algorithm>
+#include <set>
 
 namespace cpd {
 namespace {
@@ -22,6 +23,15 @@ std::map<std::string, Gather> cuts_of(const Model& model, const Compaction& comp
   return cuts;
 }
 
+/// Names of what left the network with a dropped block.
+std::set<std::string> dropped_of(const Model& model, const Compaction& compaction) {
+  std::set<std::string> names;
+  for (size_t i = 0; i < compaction.dropped.size(); ++i) {
+    if (compaction.dropped[i]) names.insert(model.parameters[i].name);
+  }
+  return names;
+}
+
 /// Row-major positions in the dense tensor of what a cut tensor holds.
 at::Tensor positions_of(const std::map<std::string, Gather>& cuts, const std::string& name,
                         const Shape& dense) {
@@ -33,8 +43,9 @@ at::Tensor positions_of(const std::map<std::string, Gather>& cuts, const std::st
 /// Cuts tensors from the shapes that they had to those that they have.
 class Cut {
  public:
-  Cut(const Model& dense, std::map<std::string, Gather> before, std::map<std::string, Gather> after)
-      : before_(std::move(before)), after_(std::move(after)) {
+  Cut(const Model& dense, std::map<std::string, Gather> before, std::map<std::string, Gather> after,
+      std::set<std::string> dropped)
+      : before_(std::move(before)), after_(std::move(after)), dropped_(std::move(dropped)) {
     for (const auto& parameter : dense.parameters) {
       shapes_[parameter.name] = parameter.tensor.sizes().vec();
     }
@@ -43,6 +54,7 @@ class Cut {
   at::Tensor operator()(const std::string& name, const at::Tensor& tensor) const {
     const auto shape = shapes_.find(name);
     if (shape == shapes_.end()) throw Error("the network has no tensor '" + name + "'");
+    if (dropped_.count(name) > 0) return {};
     const auto after = after_.find(name);
     if (after == after_.end()) return tensor.clone();
     const at::Tensor held = positions_of(before_, name, shape->second);
@@ -61,6 +73,7 @@ class Cut {
   std::map<std::string, Shape> shapes_;
   std::map<std::string, Gather> before_;
   std::map<std::string, Gather> after_;
+  std::set<std::string> dropped_;
 };
 
 /// Calls several observers in turn.
@@ -134,7 +147,7 @@ StateCut ShrinkingNetwork::follow() {
                  mutator_.options().dynamic_ops);
   model_->train(training);
   ++version_;
-  return Cut(mutator_.dense(), std::move(before), cut_);
+  return Cut(mutator_.dense(), std::move(before), cut_, dropped_of(mutator_.dense(), compaction));
 }
 
 std::vector<Scores> ShrinkingNetwork::scores(const Importance& importance,

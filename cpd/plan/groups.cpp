@@ -4,6 +4,7 @@
 #include <cpd/plan/groups.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace cpd {
 
@@ -20,11 +21,42 @@ constexpr int kVersion = 1;
   throw Error(problem, {.path = path}, expected);
 }
 
+/// `0:4` for a run of indices, else the list.
+Json run_json(const Indices& list) {
+  const bool ascending = std::is_sorted(list.begin(), list.end(), std::less_equal<>());
+  const auto count = static_cast<int64_t>(list.size());
+  if (count < 2 || !ascending || list.back() - list.front() != count - 1) return list;
+  return std::to_string(list.front()) + ":" + std::to_string(list.back() + 1);
+}
+
+Indices run_from(const Json& json, const std::string& path) {
+  Indices list;
+  if (!json.is_string()) {
+    read_json(json, path, list);
+    return list;
+  }
+  constexpr int64_t kLongest = int64_t{1} << 24;
+  const std::string text = json.get<std::string>();
+  int64_t first = 0, end = 0;
+  const char* const last = text.data() + text.size();
+  const auto [colon, error] = std::from_chars(text.data(), last, first);
+  const bool whole = error == std::errc() && colon != last && *colon == ':';
+  const auto rest = whole ? std::from_chars(colon + 1, last, end) : std::from_chars_result{};
+  if (!whole || rest.ec != std::errc() || rest.ptr != last || first < 0 || end <= first ||
+      end - first > kLongest) {
+    fail(path, "'" + text + "' is no run of indices", "one such as 0:4, or a list");
+  }
+  for (int64_t i = first; i < end; ++i) list.push_back(i);
+  return list;
+}
+
 Json member_json(const GroupMember& member) {
+  Json indices = Json::array();
+  for (const Indices& list : member.indices) indices.push_back(run_json(list));
   return {{"parameter", member.parameter},
           {"dim", member.dim},
           {"role", member.role},
-          {"indices", member.indices}};
+          {"indices", indices}};
 }
 
 Json entry_json(const GroupEntry& entry) {
@@ -91,12 +123,18 @@ std::string first_difference(const Json& a, const Json& b) {
 }  // namespace
 
 void read_json(const Json& json, const std::string& path, GroupMember& member) {
+  std::vector<Json> lists;
   JsonObject(json, path)
       .require("parameter", member.parameter)
       .require("dim", member.dim)
       .require("role", member.role)
-      .require("indices", member.indices)
+      .require("indices", lists)
       .finish();
+  member.indices.clear();
+  for (size_t i = 0; i < lists.size(); ++i) {
+    const std::string place = key_path(path, "indices") + "[" + std::to_string(i) + "]";
+    member.indices.push_back(run_from(lists[i], place));
+  }
 }
 
 void read_json(const Json& json, const std::string& path, GroupEntry& entry) {

@@ -63,6 +63,7 @@ void MovingAverage::set_tensors(const std::map<std::string, at::Tensor>& tensors
 
 void MovingAverage::cut(const StateCut& cut) {
   for (auto& [name, tensor] : tensors_) tensor = cut(name, tensor);
+  std::erase_if(tensors_, [](const auto& entry) { return !entry.second.defined(); });
 }
 
 }  // namespace cpd

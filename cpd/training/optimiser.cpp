@@ -229,13 +229,12 @@ void set_optimiser_state(Optimizer& optimiser, const NamedTensors& parameters,
 void replace_parameters(Optimizer& optimiser, const NamedTensors& before, const NamedTensors& after,
                         const StateCut& cut) {
   const std::unordered_map<std::string, at::Tensor> new_ones(after.begin(), after.end());
-  std::unordered_map<const void*, at::Tensor> by_old;
+  std::unordered_map<const void*, at::Tensor> by_old;  // undefined: the parameter is gone
   std::vector<std::pair<void*, std::unique_ptr<OptimizerParamState>>> states;
   for (const auto& [name, old] : before) {
     const auto found = new_ones.find(name);
-    if (found == new_ones.end())
-      throw Error("the network has no parameter '" + name + "' any more");
-    by_old[old.unsafeGetTensorImpl()] = found->second;
+    by_old[old.unsafeGetTensorImpl()] = found == new_ones.end() ? at::Tensor() : found->second;
+    if (found == new_ones.end()) continue;
     OptimizerParamState* state = find_state(optimiser, old);
     if (state == nullptr) continue;
     auto copy = state->clone();
@@ -252,6 +251,7 @@ void replace_parameters(Optimizer& optimiser, const NamedTensors& before, const 
       const auto found = by_old.find(parameter.unsafeGetTensorImpl());
       if (found != by_old.end()) parameter = found->second;
     }
+    std::erase_if(group.params(), [](const at::Tensor& parameter) { return !parameter.defined(); });
   }
 }
 

@@ -53,10 +53,11 @@ std::map<std::string, at::Tensor> optimiser_state(const torch::optim::Optimizer&
 void set_optimiser_state(torch::optim::Optimizer& optimiser, const NamedTensors& parameters,
                          const std::map<std::string, at::Tensor>& state);
 
-/// What becomes of a tensor of a parameter's state (momentum, say) when the parameter is cut.
+/// What becomes of a tensor of a parameter's state (momentum, say) when the parameter is cut;
+/// undefined where the parameter is gone.
 using StateCut = std::function<at::Tensor(const std::string& parameter, const at::Tensor& state)>;
 /// Puts other tensors of the same names in the place of an optimiser's parameters, groups and
-/// their options as they were. Throws cpd::Error if a name is missing.
+/// their options as they were. Parameters whose names are not in `after` leave the optimiser.
 void replace_parameters(torch::optim::Optimizer& optimiser, const NamedTensors& before,
                         const NamedTensors& after, const StateCut& cut);
 

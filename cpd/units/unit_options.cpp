@@ -1,8 +1,6 @@
 #include <cpd/core/error.h>
 #include <cpd/units/unit_options.h>
 
-#include <limits>
-
 namespace cpd {
 namespace {
 
@@ -43,7 +41,10 @@ void UnitOptions::verify(const std::string& path) const {
   check_range(key_path(path, "min_value"), static_cast<double>(min_value), 1);
   check_range(key_path(path, "min_ratio"), min_ratio, 0, 1);
   check_range(key_path(path, "max_value"), static_cast<double>(max_value), -1);
-  check_range(key_path(path, "weight"), weight, std::numeric_limits<double>::min());
+  if (!(weight > 0)) {
+    throw Error("the value is " + Json(weight).dump(), {.path = key_path(path, "weight")},
+                "a number above 0");
+  }
   if (choice_mode == ChoiceMode::kBuckets && candidate_choices.empty()) {
     throw Error("there are no candidates to choose from",
                 {.path = key_path(path, "candidate_choices")}, "a list of ratios or numbers");

@@ -13,6 +13,7 @@
 #include <torch/script.h>
 #include <training/fixture.h>
 
+#include "agreement.h"
 #include "learnt_model.h"
 
 namespace cpd::testing {
@@ -28,22 +29,6 @@ Model small_model(uint64_t seed = 1) {
 }
 
 at::Tensor images_of(int64_t count) { return random_input(input({count, 1, 8, 8}), 9); }
-
-/// Masked, compact and exported: the largest relative error between them.
-double disagreement(ShrinkingNetwork& network, const std::string& folder) {
-  ChannelMutator& mutator = network.mutator();
-  network.write_back();
-  const torch::NoGradGuard no_grad;
-  const TrainingMode mode(network, false);
-  mutator.model().train(false);
-  const at::Tensor images = images_of(5);
-  const at::Tensor compact = network.forward(images);
-  const at::Tensor masked = mutator.model().forward(images);
-  const std::string path = folder + "/disagreement.pt";
-  export_torchscript(mutator, path, {.force = true});
-  const at::Tensor exported = torch::jit::load(path).forward({images}).toTensor();
-  return std::max(relative_error(masked, compact), relative_error(exported, compact));
-}
 
 TEST(SparsitySchedule, FollowsItsFormula) {
   const auto keep = [](const char* name, double progress) {
@@ -99,7 +84,7 @@ TEST(ShrinkingNetwork, ComputesWhatTheMaskedOneDoes) {
   ChannelMutator mutator(small_model());
   mutator.dense().find("bn1.running_mean")->tensor.normal_(0, 0.2);
   ShrinkingNetwork network(mutator);
-  EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+  EXPECT_LT(disagreement(network, images_of(5), folder.path()), 1e-5);
   for (const double macs : {0.7, 0.4, 0.2}) {
     {
       const torch::NoGradGuard no_grad;
@@ -108,7 +93,7 @@ TEST(ShrinkingNetwork, ComputesWhatTheMaskedOneDoes) {
     network.write_back();
     mutator.allocate({.macs = macs}, narrowing("uniform", mutator));
     network.follow();
-    EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+    EXPECT_LT(disagreement(network, images_of(5), folder.path()), 1e-5);
     EXPECT_EQ(mutator.cost().parameters, [&] {
       int64_t count = 0;
       for (const auto& [name, tensor] : network.parameters()) count += tensor.numel();
@@ -265,7 +250,7 @@ TEST(Iterative, MeetsItsBudgetAndKeepsWhatItLearnt) {
     EXPECT_FALSE(could_be_wider(pruned.algorithm.mutator(), options.budget, widths->seen));
     EXPECT_GT(report.accuracy.at("pruned"), 0.9);
     ShrinkingNetwork network(pruned.algorithm.mutator());
-    EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+    EXPECT_LT(disagreement(network, images_of(5), folder.path()), 1e-5);
     Loader validation = loader_of(48, 2, false);
     EXPECT_EQ(
         evaluate(*trainable(pruned.algorithm.architecture()), validation, {.quiet = true}).accuracy,
@@ -367,7 +352,7 @@ TEST(FineTune, TrainsWhatOneShotHasLeft) {
   EXPECT_EQ(evaluate(*trainable(algorithm.architecture()), validation, {.quiet = true}).accuracy,
             result.evaluation->accuracy);
   ShrinkingNetwork network(algorithm.mutator());
-  EXPECT_LT(disagreement(network, folder.path()), 1e-5);
+  EXPECT_LT(disagreement(network, images_of(5), folder.path()), 1e-5);
 }
 
 TEST(PruningHook, SavesAtEachThreshold) {
@@ -498,7 +483,7 @@ TEST(PruningHook, WorksInALoopOfOnesOwn) {
   }
   EXPECT_TRUE(hook.is_done());
   EXPECT_LT(loss_value, 0.5);
-  EXPECT_LT(disagreement(hook.network(), folder.path()), 1e-5);
+  EXPECT_LT(disagreement(hook.network(), images_of(5), folder.path()), 1e-5);
   EXPECT_TRUE(load_checkpoint(folder / "sparsity_50.ckpt")
                   .tensors.count("optimiser.head.weight.momentum_buffer"));
 }

@@ -133,6 +133,24 @@ TEST_F(Road, EditedGroupsAreObeyed) {
   EXPECT_EQ(files(), "dense.pt, edited.json, groups.json");
 }
 
+TEST_F(Road, BlocksAreDroppedOnRequest) {
+  const std::string net = "zoo:resnet20:classes=10:channels=1:size=28";
+  const ProgramRun run = cpd({"prune", net, "--only", "blocks.*", "--macs", "0.6", "-o", "net.pt",
+                              "--plan-out", "plan.json", "--report-out", "report.json"});
+  ASSERT_EQ(run.status, 0) << run.error;
+  const Json plan = read_json_file(path("plan.json"));
+  ASSERT_FALSE(plan.at("dropped").empty());
+  EXPECT_EQ(cpd({"verify", net, "net.pt", "plan.json"}).status, 0);
+  EXPECT_EQ(cpd({"prune", net, "--plan", "plan.json", "-o", "again.pt"}).status, 0);
+  EXPECT_THAT(cpd({"compare", "net.pt", "again.pt", "--input", "2,1,28,28"}).out,
+              HasSubstr("100.0 %"));
+  int dropped = 0;
+  for (const auto& [name, unit] : read_json_file(path("report.json")).at("units").items()) {
+    dropped += unit.at("kept") == 0 ? 1 : 0;
+  }
+  EXPECT_GT(dropped, 0);
+}
+
 TEST_F(Road, UnitsAreFrozenAndRoundedByName) {
   const Json report = json({"prune", "dense.pt", "--macs", "0.5", "--freeze", "layer1.*",
                             "--divisor", "8", "--min-ratio", "0.25", "--json", "-o", "small.pt"});
@@ -177,9 +195,9 @@ TEST_F(Road, LatencyHoldsOnTheTable) {
 
 TEST_F(Road, ScoresThatNeedDataTakeIt) {
   write_images(path("images"), 20);
-  const Json report = json({"prune", "dense.pt", "--macs", "0.5", "--data", "images", "--mean",
-                            "0.5", "--std", "0.25", "--images", "16", "--json", "-o", "fit.pt",
-                            "--plan-out", "fit.json"});
+  const Json report =
+      json({"prune", "dense.pt", "--macs", "0.5", "--data", "images", "--mean", "0.5", "--std",
+            "0.25", "--images", "16", "--json", "-o", "fit.pt", "--plan-out", "fit.json"});
   EXPECT_EQ(report["importance"], "hessian");
   EXPECT_EQ(report["allocation"], "greedy");
   EXPECT_THAT(report["notes"].dump(), HasSubstr("compensation 'refit' on 16 samples"));

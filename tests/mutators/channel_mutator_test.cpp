@@ -145,15 +145,14 @@ TEST(ChannelMutator, ChoosesFromBuckets) {
 TEST(ChannelMutator, WeighsUnitsThatShareABudget) {
   const auto first_with = [](double weight) {
     ChannelMutator mutator(chain_model(), {.units = {{"a*", {.weight = weight}}}});
-    mutator.allocate({.params = 0.6}, "greedy");
+    mutator.set_scores({{std::vector<double>(8, 1.0)}, {std::vector<double>(12, 1.0)}});
+    mutator.allocate({.channels = 0.7}, "global");
     return mutator.unit(kFirst).activated_channels();
   };
-  const int64_t plain = first_with(1);
-  EXPECT_EQ(first_with(1e-6), 1);
-  EXPECT_GT(plain, 1);
-  EXPECT_LT(plain, 8);
-  EXPECT_EQ(first_with(1e6), 8);
-  EXPECT_THAT(message_of([&] { first_with(0); }), HasSubstr("units.a*.weight"));
+  EXPECT_EQ(first_with(0.5), 2);  // 6 of 20 channels go
+  EXPECT_EQ(first_with(2), 8);
+  EXPECT_THAT(message_of([&] { first_with(0); }),
+              HasSubstr(".weight: the value is 0.0; expected a number above 0"));
 }
 
 TEST(ChannelMutator, LeavesFrozenUnitsAlone) {

@@ -53,12 +53,13 @@ TEST(Choices, KeepRatiosAndNumbersApart) {
 }
 
 TEST(Choices, RefuseWhatNoUnitCanHave) {
-  for (const char* value : {"0", "-1", "1.5", "0.0", "-0.5", "\"0.5\"", "null", "true"}) {
+  for (const char* value : {"-1", "1.5", "0.0", "-0.5", "\"0.5\"", "null", "true"}) {
     const std::string message =
         message_of([&] { choices_from_json("{\"conv\": " + std::string(value) + "}"); });
     EXPECT_THAT(message, HasSubstr("conv: the value is " + std::string(value)));
     EXPECT_THAT(message, HasSubstr("expected a ratio in (0, 1]"));
   }
+  EXPECT_EQ(choices_from_json("{\"a#block\": 0}"), (Choices{{"a#block", int64_t{0}}}));
   EXPECT_THAT(message_of([] { choices_from_json("[1]"); }), HasSubstr("expected an object"));
   EXPECT_THAT(message_of([] { choices_from_json("{\"a\""); }), HasSubstr("line 1"));
 }
@@ -147,6 +148,9 @@ TEST(GroupsFile, OfTheDocumentationIsReadAndWrittenBack) {
   EXPECT_EQ(unit.members[2].indices, (std::vector<Indices>{{0, 1, 2, 3}}));
   EXPECT_EQ(groups.locked.front().source, "net.py:12");
   EXPECT_EQ(groups_from_json(to_json(groups)), groups);
+  Groups gaps = groups;
+  gaps.units.at(kUnit).members[0].indices = {{0, 1, 2, 5}};
+  EXPECT_EQ(groups_from_json(to_json(gaps)), gaps);
 }
 
 TEST(GroupsFile, MayBeEditedInBoundsOnly) {
@@ -186,6 +190,10 @@ TEST(GroupsFile, RefusesBoundsThatContradictEachOther) {
   EXPECT_THAT(message("\"frozen\": false", "\"frozen\": 0"), HasSubstr("true or false"));
   EXPECT_THAT(message("[[0, 1, 2, 3]]", "[[0, 1, 3, 2]]"), HasSubstr(unit + ".members[0].indices"));
   EXPECT_THAT(message("[[0, 1, 2, 3]]", "[]"), HasSubstr("expected 1, one for each block"));
+  for (const std::string run : {"0:", "4", "3:3", "-1:3", "0:4:1", "a:b", "0:99999999999"}) {
+    EXPECT_THAT(message("\"0:4\"", "\"" + run + "\""),
+                HasSubstr(unit + ".members[1].indices[0]: '" + run + "' is no run of indices"));
+  }
   EXPECT_THAT(message("\"version\": 1", "\"version\": 2"), HasSubstr("of version 2 is newer"));
 }
 
