@@ -38,10 +38,7 @@ void LeastSquares::add(const at::Tensor& inputs, const at::Tensor& targets) {
     inputs_ = at::zeros({x.size(0), 1, x.size(2)}, x.options());
     targets_ = at::zeros({y.size(0), 1, y.size(2)}, y.options());
     square_ = at::zeros({x.size(0)}, x.options());
-    if (!keeps_rows_) {
-      gram_ = at::zeros({x.size(0), x.size(2), x.size(2)}, x.options());
-      cross_ = at::zeros({x.size(0), y.size(2), x.size(2)}, x.options());
-    }
+    if (!keeps_rows_) cross_ = at::zeros({x.size(0), y.size(2), x.size(2)}, x.options());
   }
   rows_ += x.size(1);
   inputs_.add_(x.sum(1, true));
@@ -52,7 +49,7 @@ void LeastSquares::add(const at::Tensor& inputs, const at::Tensor& targets) {
     target_rows_.push_back(y);
     return;
   }
-  gram_.baddbmm_(x.transpose(1, 2), x);
+  gram_.add(x);
   cross_.baddbmm_(y.transpose(1, 2), x);
 }
 
@@ -74,7 +71,7 @@ at::Tensor LeastSquares::best_constant(const at::Tensor& weight) const {
 /// The change of the weight from the normal equations.
 at::Tensor LeastSquares::by_columns(const at::Tensor& old, double ridge, bool constant) const {
   const auto count = static_cast<double>(rows_);
-  at::Tensor gram = gram_.div(count), cross = cross_.div(count);
+  at::Tensor gram = gram_.matrix().div(count), cross = cross_.div(count);
   if (constant) {
     const at::Tensor means = inputs_.div(count);
     gram = at::baddbmm(gram, means.transpose(1, 2), means, 1, -1);

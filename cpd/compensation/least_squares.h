@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <cpd/importance/gram_sum.h>
 
 #include <cstdint>
 #include <vector>
@@ -40,7 +41,8 @@ class LeastSquares {
   int64_t rows_ = 0;
   at::Tensor inputs_, targets_;  ///< sums over rows: (groups, 1, columns), (groups, 1, outputs)
   at::Tensor square_;            ///< mean square of the inputs' entries, summed over rows: (groups)
-  at::Tensor gram_, cross_;      ///< (groups, columns, columns), (groups, outputs, columns)
+  GramSum gram_;
+  at::Tensor cross_;  ///< (groups, outputs, columns)
   std::vector<at::Tensor> input_rows_, target_rows_;
 };
 

@@ -1,4 +1,3 @@
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <cpd/core/error.h>
 #include <cpd/importance/curvature.h>
@@ -77,21 +76,20 @@ Scores by_block(const ChannelGroup& unit, const std::vector<double>& flat) {
 
 /// Each channel's score is what its removal costs after those that are cheaper. Costs that fall on
 /// the way are lifted to those before, so that the order of the scores is that of the removal.
-Scores in_order_of_removal(const ChannelGroup& unit, const StructuredObs& obs, double factor) {
+Scores in_order_of_removal(const ChannelGroup& unit, StructuredObs obs, double factor) {
   std::vector<double> scores(static_cast<size_t>(channels_in(unit)), 0.0);
   double last = 0;
-  for (const Removal& removal : remove_greedily(obs)) {
+  for (const Removal& removal : remove_greedily(std::move(obs))) {
     last = std::max(last * (1 + 1e-12), factor * removal.loss);
     scores[static_cast<size_t>(removal.channel)] = last;
   }
   return by_block(unit, scores);
 }
 
-StructuredObs obs_of(const ChannelGroup& unit, const std::vector<Reader>& readers, bool loss) {
+StructuredObs obs_of(const ChannelGroup& unit, const std::vector<Reader>& readers) {
   StructuredObs obs(channels_in(unit));
   for (const Reader& reader : readers) {
-    obs.add_layer(loss ? weighted(reader.weight, reader.gradients) : reader.weight,
-                  reader.deviations, kObsDamping, reader.columns.channel_of);
+    obs.add_layer(reader.weight, reader.deviations, kObsDamping, reader.columns.channel_of);
   }
   return obs;
 }
@@ -102,29 +100,13 @@ bool knows_gradients(const std::vector<Reader>& readers) {
   });
 }
 
-/// tr(G W_c A_cc W_c') of each channel: what its removal would cost if nothing made up for it.
+/// What the removal of each channel would cost if nothing made up for it.
 std::vector<double> uncompensated(const ChannelGroup& unit, const std::vector<Reader>& readers) {
   std::vector<double> losses(static_cast<size_t>(channels_in(unit)), 0.0);
   for (const Reader& reader : readers) {
-    const at::Tensor weight = weighted(reader.weight, reader.gradients);
-    const auto& channel_of = reader.columns.channel_of;
-    // sum over the columns j, k of a channel of A_jk (W'W)_jk
-    at::Tensor products = reader.moments.dim() == 1 ? weight.square().sum(0).mul(reader.moments)
-                                                    : weight.t().mm(weight).mul(reader.moments);
-    products = products.contiguous();
-    const double* data = products.const_data_ptr<double>();
-    const size_t columns = channel_of.size();
-    for (size_t j = 0; j < columns; ++j) {
-      if (channel_of[j] < 0) continue;
-      double& loss = losses[static_cast<size_t>(channel_of[j])];
-      if (products.dim() == 1) {
-        loss += data[j];
-        continue;
-      }
-      for (size_t k = 0; k < columns; ++k) {
-        if (channel_of[k] == channel_of[j]) loss += data[j * columns + k];
-      }
-    }
+    const auto own = losses_without_refit(reader.weight, reader.moments, reader.columns.channel_of,
+                                          channels_in(unit));
+    for (size_t c = 0; c < losses.size(); ++c) losses[c] += own[c];
   }
   return losses;
 }
@@ -154,17 +136,18 @@ Scores score_obs(const ChannelGroup& unit, const ScoreContext& context) {
     throw Error("no convolution or linear layer reads the channels of unit " + unit.name, {},
                 "another importance (hessian, fisher), or the unit frozen");
   }
-  return in_order_of_removal(unit, obs_of(unit, readers, false), 1);
+  return in_order_of_removal(unit, obs_of(unit, readers), 1);
 }
 
 Scores score_kfac(const ChannelGroup& unit, const ScoreContext& context) {
-  const auto readers = readers_of(unit, context);
+  auto readers = readers_of(unit, context);
   const Scores gates = gate_losses(unit, context);
   if (!knows_gradients(readers)) return gates;
+  for (Reader& reader : readers) reader.weight = weighted(reader.weight, reader.gradients);
   double uncorrelated = 0;
   for (double loss : uncompensated(unit, readers)) uncorrelated += 0.5 * loss;
   const double scale = uncorrelated > 0 ? sum_of(gates) / uncorrelated : 1;
-  return in_order_of_removal(unit, obs_of(unit, readers, true), 0.5 * scale);
+  return in_order_of_removal(unit, obs_of(unit, readers), 0.5 * scale);
 }
 
 Scores score_obd(const ChannelGroup& unit, const ScoreContext& context) {

@@ -10,6 +10,10 @@
 namespace cpd {
 namespace {
 
+/// Up to so many columns all rows that are asked for are looked at.
+constexpr int64_t kNarrow = 1152;
+constexpr int64_t kRowsForEachColumn = 8;
+
 bool is_parameter(const Graph& graph, ValueId value) {
   return value >= 0 && graph.value(value).kind == ValueKind::kParameter;
 }
@@ -126,6 +130,13 @@ at::Tensor drawn_rows(int64_t rows, int64_t samples, int64_t first_sample, int64
     }
   }
   return at::tensor(at::ArrayRef<int64_t>(drawn), at::kLong);
+}
+
+int64_t rows_worth(int64_t columns, int64_t most) {
+  if (columns <= kNarrow) return most;
+  const double narrower = static_cast<double>(kNarrow) / static_cast<double>(columns);
+  const auto as_dear = static_cast<int64_t>(static_cast<double>(most) * narrower * narrower);
+  return std::min(most, std::max(kRowsForEachColumn * columns, as_dear));
 }
 
 }  // namespace cpd

@@ -62,4 +62,8 @@ ConstantPlace constant_place(const Graph& graph, const std::vector<std::vector<O
 at::Tensor drawn_rows(int64_t rows, int64_t samples, int64_t first_sample, int64_t per_sample,
                       uint64_t seed);
 
+/// How many rows of a layer are worth a look, of `most` in all: products of wide layers must not
+/// cost much more than those of narrow ones, but some rows are needed for each column.
+int64_t rows_worth(int64_t columns, int64_t most);
+
 }  // namespace cpd

@@ -1,5 +1,4 @@
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/bmm.h>
 #include <cpd/importance/layer_sums.h>
 
 #include <algorithm>
@@ -11,13 +10,17 @@ namespace {
 /// Bytes of rows that are copied at a time.
 constexpr int64_t kPiece = int64_t{32} << 20;
 
-/// Adds X' X of rows (groups, rows, columns), or its diagonal.
-void add_products(at::Tensor& sum, const at::Tensor& rows, bool diagonal) {
-  const at::Tensor products = diagonal ? rows.square().sum(1) : at::bmm(rows.transpose(1, 2), rows);
-  sum = sum.defined() ? sum.add_(products) : products;
+}  // namespace
+
+void LayerSums::Moments::add(const at::Tensor& rows) {
+  if (rows.size(2) <= kMostGramColumns) return gram.add(rows);
+  const at::Tensor squares = rows.square().sum(1);
+  diagonal = diagonal.defined() ? diagonal.add_(squares) : squares;
 }
 
-}  // namespace
+at::Tensor LayerSums::Moments::take(double count) const {
+  return (gram.empty() ? diagonal : gram.matrix()).div_(count);
+}
 
 void LayerSums::add(const at::Tensor& input, const at::Tensor& output, int64_t samples,
                     int64_t first_sample) {
@@ -36,10 +39,9 @@ void LayerSums::add_inputs(const at::Tensor& input, const at::Tensor& output,
                            const at::Tensor& index) {
   const at::Tensor one = layer_.inputs(input, output, index.narrow(0, 0, 1));
   const int64_t width = one.size(0) * one.size(2);
-  const bool diagonal = one.size(2) > kMostGramColumns;
   for (const at::Tensor& piece : index.split(std::max<int64_t>(1, kPiece / (8 * width)))) {
     const at::Tensor rows = layer_.inputs(input, output, piece).to(at::kDouble);
-    add_products(inputs_, rows, diagonal);
+    inputs_.add(rows);
     const at::Tensor sums = rows.sum(1);
     means_ = means_.defined() ? means_.add_(sums) : sums;
   }
@@ -47,14 +49,13 @@ void LayerSums::add_inputs(const at::Tensor& input, const at::Tensor& output,
 }
 
 void LayerSums::add_gradients(const at::Tensor& gradient, const at::Tensor& index, double weight) {
-  const at::Tensor rows = layer_.outputs(gradient, index).to(at::kDouble).mul(std::sqrt(weight));
-  add_products(gradients_, rows, rows.size(2) > kMostGramColumns);
+  gradients_.add(layer_.outputs(gradient, index).to(at::kDouble).mul(std::sqrt(weight)));
 }
 
-LayerStatistics LayerSums::result(int64_t samples) const {
+LayerStatistics LayerSums::take(int64_t samples) {
   const auto rows = static_cast<double>(rows_);
-  LayerStatistics layer{inputs_.div(rows), means_.div(rows), {}};
-  if (gradients_.defined()) layer.gradients = gradients_.div(static_cast<double>(samples));
+  LayerStatistics layer{inputs_.take(rows), means_.div(rows), {}};
+  if (!gradients_.empty()) layer.gradients = gradients_.take(static_cast<double>(samples));
   return layer;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <cpd/importance/gram_sum.h>
 #include <cpd/importance/layer_rows.h>
 #include <cpd/importance/statistics.h>
 
@@ -20,9 +21,19 @@ class LayerSums {
   /// and gives; takes the gradient of the loss too, once it flows back to `output`.
   void add(const at::Tensor& input, const at::Tensor& output, int64_t samples,
            int64_t first_sample);
-  LayerStatistics result(int64_t samples) const;
+  /// Ends the sums and hands them over.
+  LayerStatistics take(int64_t samples);
 
  private:
+  /// X' X of rows, or its diagonal where there are many columns.
+  struct Moments {
+    GramSum gram;
+    at::Tensor diagonal;
+    void add(const at::Tensor& rows);
+    bool empty() const { return gram.empty() && !diagonal.defined(); }
+    at::Tensor take(double count) const;
+  };
+
   void add_inputs(const at::Tensor& input, const at::Tensor& output, const at::Tensor& index);
   void add_gradients(const at::Tensor& gradient, const at::Tensor& index, double weight);
 
@@ -30,7 +41,8 @@ class LayerSums {
   int64_t per_sample_;
   uint64_t seed_;
   int64_t rows_ = 0;
-  at::Tensor inputs_, means_, gradients_;
+  Moments inputs_, gradients_;
+  at::Tensor means_;
 };
 
 }  // namespace cpd

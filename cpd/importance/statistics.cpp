@@ -39,7 +39,7 @@ class Gathering {
     for (const auto& gate : gates_) {
       for (const auto& unit : gate.units) begin(unit.group);
     }
-    if (options.layers) begin_layers((options.rows + samples - 1) / std::max<int64_t>(samples, 1));
+    if (options.layers) begin_layers(std::max<int64_t>(samples, 1));
   }
 
   void add(const CalibrationBatch& batch) {
@@ -62,10 +62,10 @@ class Gathering {
     samples_ += samples_in_batch_;
   }
 
-  Statistics result() const {
+  Statistics take() {
     Statistics statistics;
     statistics.samples = samples_;
-    for (const auto& [op, sums] : layers_) statistics.layers[op] = sums.result(samples_);
+    for (auto& [op, sums] : layers_) statistics.layers[op] = sums.take(samples_);
     for (size_t g = 0; g < sums_.size(); ++g) {
       const Sums& sums = sums_[g];
       if (!sums.gate.defined()) continue;
@@ -95,7 +95,7 @@ class Gathering {
   }
 
   /// Layers whose weights read some unit.
-  void begin_layers(int64_t per_sample) {
+  void begin_layers(int64_t samples) {
     std::set<ValueId> readers;
     for (const auto& group : combing_.groups) {
       for (const auto& member : group.members) {
@@ -106,7 +106,9 @@ class Gathering {
       const auto op = static_cast<OpId>(i);
       const auto layer = LayerRows::of(model_.graph, op);
       if (!layer || readers.count(layer->weight()) == 0) continue;
-      layers_.emplace(op, LayerSums(*layer, per_sample, mix(options_.seed, i)));
+      const Shape& weight = model_.graph.value(layer->weight()).shape;
+      const int64_t rows = rows_worth(shape_volume(weight) / weight.front(), options_.rows);
+      layers_.emplace(op, LayerSums(*layer, (rows + samples - 1) / samples, mix(options_.seed, i)));
     }
   }
 
@@ -291,7 +293,7 @@ Statistics gather_statistics(const Model& model, const Combing& combing,
   check_calibration(model, data);
   Gathering gathering(model, combing, options, samples_in(model, data));
   for (const auto& batch : data) gathering.add(batch);
-  Statistics statistics = gathering.result();
+  Statistics statistics = gathering.take();
   if (options.gradients || options.hessian_probes > 0) {
     add_weight_derivatives(model, combing, data, options, statistics);
   }

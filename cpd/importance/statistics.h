@@ -60,7 +60,7 @@ struct StatisticsOptions {
   uint64_t seed = 0;         ///< of drawn labels and rows
   bool draw_labels = false;  ///< even where the data has labels
   bool layers = false;       ///< gather `Statistics::layers` too
-  int64_t rows = 60000;      ///< of each layer at most, drawn at random
+  int64_t rows = 60000;      ///< of each layer at most, of wide ones fewer, drawn at random
   bool gradients = false;    ///< gather `Statistics::gradients` too
   int hessian_probes = 0;    ///< gather `Statistics::hessian_diagonals` from so many products
 };

@@ -43,76 +43,82 @@ at::Tensor inverse_of(at::Tensor moments) {
               "calibration data without infinite values");
 }
 
-std::vector<int64_t> all_of(int64_t count) {
-  std::vector<int64_t> numbers(static_cast<size_t>(count));
-  std::iota(numbers.begin(), numbers.end(), int64_t{0});
-  return numbers;
+std::vector<std::vector<int64_t>> columns_of(const std::vector<int64_t>& channel_of,
+                                             size_t channels) {
+  std::vector<std::vector<int64_t>> columns(channels);
+  for (size_t column = 0; column < channel_of.size(); ++column) {
+    if (channel_of[column] < 0) continue;
+    columns[static_cast<size_t>(channel_of[column])].push_back(static_cast<int64_t>(column));
+  }
+  return columns;
 }
+
+/// Sum over the columns j, k of each channel of M_jk (W W')_jk, where W is (columns, outputs) and M
+/// the channel's block of `matrix`, or that block's inverse. `index`: (channels, columns of each).
+at::Tensor block_sums(const at::Tensor& weight, const at::Tensor& matrix, const at::Tensor& index,
+                      bool inverted) {
+  const int64_t count = index.size(0), size = index.size(1);
+  const at::Tensor flat = index.view({-1});
+  const at::Tensor slices = weight.index_select(0, flat).view({count, size, -1});
+  if (matrix.dim() == 1 || size == 1) {
+    const at::Tensor diagonal = matrix.dim() == 1 ? matrix : matrix.diagonal();
+    const at::Tensor factors = diagonal.index_select(0, flat).view({count, size});
+    const at::Tensor squares = slices.square().sum(2);
+    return (inverted ? squares.div(factors) : squares.mul(factors)).sum(1);
+  }
+  c10::List<std::optional<at::Tensor>> rows_and_columns;
+  rows_and_columns.push_back(index.unsqueeze(2));
+  rows_and_columns.push_back(index.unsqueeze(1));
+  const at::Tensor blocks = at::index(matrix, rows_and_columns);
+  const at::Tensor products = at::bmm(slices, slices.transpose(1, 2));
+  return (inverted ? at::linalg_inv(blocks) : blocks).mul(products).sum({1, 2});
+}
+
+/// Adds those sums for each channel that has columns; batched where channels have as many.
+void add_block_sums(const at::Tensor& weight, const at::Tensor& matrix,
+                    const std::vector<std::vector<int64_t>>& columns, bool inverted,
+                    std::vector<double>& sums) {
+  std::map<size_t, std::vector<size_t>> by_size;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    if (!columns[c].empty()) by_size[columns[c].size()].push_back(c);
+  }
+  for (const auto& [size, channels] : by_size) {
+    std::vector<int64_t> flat;
+    for (size_t c : channels) flat.insert(flat.end(), columns[c].begin(), columns[c].end());
+    const at::Tensor index = index_of(flat).view({-1, static_cast<int64_t>(size)});
+    const at::Tensor costs = block_sums(weight, matrix, index, inverted).contiguous();
+    for (size_t i = 0; i < channels.size(); ++i) {
+      sums[channels[i]] += costs.const_data_ptr<double>()[i];
+    }
+  }
+}
+
+/// Columns that are gone are cut out once they are more than one of so many.
+constexpr int64_t kGoneOfColumns = 8;
 
 }  // namespace
 
 void StructuredObs::add_layer(const at::Tensor& weight, const at::Tensor& moments, double damping,
                               const std::vector<int64_t>& channel_of) {
   Layer layer;
-  layer.weight = weight.to(at::kDouble, false, true);
+  layer.weight = weight.t().to(at::kDouble, false, true).contiguous();
   layer.inverse = inverse_of(damped(moments, damping));
   layer.width = weight.size(1);
-  layer.original = all_of(layer.width);
-  layer.columns.resize(left_.size());
-  for (size_t column = 0; column < channel_of.size(); ++column) {
-    if (channel_of[column] < 0) continue;
-    layer.columns[static_cast<size_t>(channel_of[column])].push_back(static_cast<int64_t>(column));
-  }
+  layer.original.resize(static_cast<size_t>(layer.width));
+  std::iota(layer.original.begin(), layer.original.end(), int64_t{0});
+  layer.columns = columns_of(channel_of, left_.size());
   layers_.push_back(std::move(layer));
 }
 
 std::vector<double> StructuredObs::losses() const {
-  std::vector<double> losses(left_.size(), std::numeric_limits<double>::infinity());
+  std::vector<double> losses(left_.size(), 0.0);
   for (size_t c = 0; c < left_.size(); ++c) {
-    if (left_[c]) losses[c] = 0;
+    if (!left_[c]) losses[c] = std::numeric_limits<double>::infinity();
   }
   for (const auto& layer : layers_) {
-    std::map<size_t, std::vector<int64_t>> by_size;  // batched where channels have as many columns
-    for (size_t c = 0; c < left_.size(); ++c) {
-      if (left_[c] && !layer.columns[c].empty()) {
-        by_size[layer.columns[c].size()].push_back(static_cast<int64_t>(c));
-      }
-    }
-    for (const auto& [size, channels] : by_size) add_losses(layer, channels, losses);
+    add_block_sums(layer.weight, layer.inverse, layer.columns, true, losses);
   }
   return losses;
-}
-
-void StructuredObs::add_losses(const Layer& layer, const std::vector<int64_t>& channels,
-                               std::vector<double>& losses) {
-  std::vector<int64_t> flat;
-  for (int64_t channel : channels) {
-    const auto& columns = layer.columns[static_cast<size_t>(channel)];
-    flat.insert(flat.end(), columns.begin(), columns.end());
-  }
-  const auto count = static_cast<int64_t>(channels.size());
-  const at::Tensor index = index_of(flat).view({count, -1});
-  // (channels, outputs, columns of a channel)
-  const at::Tensor slices = layer.weight.index_select(1, index.view({-1}))
-                                .view({layer.weight.size(0), count, -1})
-                                .transpose(0, 1);
-  at::Tensor costs;
-  if (layer.inverse.dim() == 1) {
-    const at::Tensor moments = layer.inverse.index_select(0, index.view({-1})).view_as(index);
-    costs = slices.square().sum(1).div(moments).sum(1);
-  } else {
-    c10::List<std::optional<at::Tensor>> rows_and_columns;
-    rows_and_columns.push_back(index.unsqueeze(2));
-    rows_and_columns.push_back(index.unsqueeze(1));
-    const at::Tensor blocks = at::index(layer.inverse, rows_and_columns);
-    const at::Tensor products = at::bmm(slices.transpose(1, 2), slices);
-    costs = at::linalg_inv(blocks).mul(products).sum({1, 2});
-  }
-  costs = costs.contiguous();
-  for (int64_t i = 0; i < count; ++i) {
-    losses[static_cast<size_t>(channels[static_cast<size_t>(i)])] +=
-        costs.const_data_ptr<double>()[i];
-  }
 }
 
 double StructuredObs::remove(const std::vector<int64_t>& channels) {
@@ -122,49 +128,71 @@ double StructuredObs::remove(const std::vector<int64_t>& channels) {
   return loss;
 }
 
+/// What is removed becomes zero where it stands: matrices are changed in place.
 double StructuredObs::remove(Layer& layer, const std::vector<int64_t>& channels) {
-  std::vector<bool> gone(layer.original.size(), false);
+  std::vector<int64_t> removed;
   for (int64_t channel : channels) {
     auto& columns = layer.columns[static_cast<size_t>(channel)];
-    for (int64_t column : columns) gone[static_cast<size_t>(column)] = true;
+    removed.insert(removed.end(), columns.begin(), columns.end());
     columns.clear();
   }
-  std::vector<int64_t> removed, stay, new_place(gone.size(), -1);
-  for (size_t i = 0; i < gone.size(); ++i) {
-    auto& list = gone[i] ? removed : stay;
-    if (!gone[i]) new_place[i] = static_cast<int64_t>(stay.size());
-    list.push_back(static_cast<int64_t>(i));
-  }
   if (removed.empty()) return 0;
-  const at::Tensor out = index_of(removed), in = index_of(stay);
-  const at::Tensor slices = layer.weight.index_select(1, out);
-  layer.weight = layer.weight.index_select(1, in);
+  const at::Tensor out = index_of(removed);
+  const at::Tensor slices = layer.weight.index_select(0, out);
+  const at::Tensor rows = layer.inverse.index_select(0, out);
   double loss = 0;
   if (layer.inverse.dim() == 1) {
-    loss = slices.square().div(layer.inverse.index_select(0, out)).sum().item<double>();
-    layer.inverse = layer.inverse.index_select(0, in);
+    loss = slices.square().sum(1).div(rows).sum().item<double>();
   } else {
-    const at::Tensor rows = layer.inverse.index_select(0, out);
-    const at::Tensor block = rows.index_select(1, out), cross = rows.index_select(1, in);
-    const at::Tensor carried = at::linalg_solve(block, cross);
-    loss = at::linalg_solve(block, slices.t()).mul(slices.t()).sum().item<double>();
-    layer.weight.addmm_(slices, carried, 1, -1);
-    layer.inverse = layer.inverse.index_select(0, in).index_select(1, in);
-    layer.inverse.addmm_(cross.t(), carried, 1, -1);
+    const at::Tensor block = rows.index_select(1, out);
+    const at::Tensor carried = at::linalg_solve(block, slices);
+    loss = carried.mul(slices).sum().item<double>();
+    layer.weight.addmm_(rows.t(), carried, 1, -1);
+    layer.inverse.addmm_(rows.t(), at::linalg_solve(block, rows), 1, -1);
   }
-  std::vector<int64_t> original;
-  for (int64_t i : stay) original.push_back(layer.original[static_cast<size_t>(i)]);
+  layer.weight.index_fill_(0, out, 0);
+  if (layer.inverse.dim() == 2) layer.inverse.index_fill_(0, out, 0).index_fill_(1, out, 0);
+  for (const int64_t column : removed) layer.original[static_cast<size_t>(column)] = -1;
+  layer.gone += out.numel();
+  if (kGoneOfColumns * layer.gone > layer.weight.size(0)) cut(layer);
+  return loss;
+}
+
+void StructuredObs::cut(Layer& layer) {
+  std::vector<int64_t> stay, original, new_place(layer.original.size(), -1);
+  for (size_t i = 0; i < new_place.size(); ++i) {
+    if (layer.original[i] < 0) continue;
+    new_place[i] = static_cast<int64_t>(stay.size());
+    stay.push_back(static_cast<int64_t>(i));
+    original.push_back(layer.original[i]);
+  }
+  const at::Tensor in = index_of(stay);
+  layer.weight = layer.weight.index_select(0, in);
+  layer.inverse = layer.inverse.index_select(0, in);
+  if (layer.inverse.dim() == 2) layer.inverse = layer.inverse.index_select(1, in);
   layer.original = std::move(original);
   for (auto& columns : layer.columns) {
     for (auto& column : columns) column = new_place[static_cast<size_t>(column)];
   }
-  return loss;
+  layer.gone = 0;
 }
 
 at::Tensor StructuredObs::weight(size_t layer) const {
   const Layer& from = layers_[layer];
-  return at::zeros({from.weight.size(0), from.width}, from.weight.options())
-      .index_copy_(1, index_of(from.original), from.weight);
+  at::Tensor weight = at::zeros({from.weight.size(1), from.width}, from.weight.options());
+  for (size_t i = 0; i < from.original.size(); ++i) {
+    if (from.original[i] < 0) continue;
+    weight.select(1, from.original[i]).copy_(from.weight[static_cast<int64_t>(i)]);
+  }
+  return weight;
+}
+
+std::vector<double> losses_without_refit(const at::Tensor& weight, const at::Tensor& moments,
+                                         const std::vector<int64_t>& channel_of, int64_t channels) {
+  std::vector<double> losses(static_cast<size_t>(channels), 0.0);
+  add_block_sums(weight.t().to(at::kDouble).contiguous(), moments,
+                 columns_of(channel_of, losses.size()), false, losses);
+  return losses;
 }
 
 std::vector<Removal> remove_greedily(StructuredObs obs) {

@@ -18,6 +18,8 @@ namespace cpd {
 class StructuredObs {
  public:
   explicit StructuredObs(int64_t channels) : left_(static_cast<size_t>(channels), true) {}
+  StructuredObs(StructuredObs&&) = default;
+  StructuredObs& operator=(StructuredObs&&) = default;
 
   /// `moments`: (columns, columns), or its diagonal (columns), which knows nothing of redundancy.
   /// `damping` is added to the diagonal, relative to its mean. `channel_of`: for each column a
@@ -35,20 +37,25 @@ class StructuredObs {
 
  private:
   struct Layer {
-    at::Tensor weight;
+    at::Tensor weight;                          ///< (columns, outputs)
     at::Tensor inverse;                         ///< (columns, columns), or (columns) of a diagonal
-    std::vector<std::vector<int64_t>> columns;  ///< of each channel, among those left
-    std::vector<int64_t> original;              ///< the column's place in the weight given
-    int64_t width = 0;                          ///< of the weight given
+    std::vector<std::vector<int64_t>> columns;  ///< of each channel that is left
+    std::vector<int64_t> original;  ///< the column's place in the weight given; -1: gone
+    int64_t width = 0;              ///< of the weight given
+    int64_t gone = 0;               ///< columns that are gone but still there, as zeros
   };
 
-  static void add_losses(const Layer& layer, const std::vector<int64_t>& channels,
-                         std::vector<double>& losses);
   static double remove(Layer& layer, const std::vector<int64_t>& channels);
+  static void cut(Layer& layer);
 
   std::vector<bool> left_;
   std::vector<Layer> layers_;
 };
+
+/// tr(W_c A_cc W_c') of each channel: what its removal costs in one layer if nothing makes up for
+/// it.
+std::vector<double> losses_without_refit(const at::Tensor& weight, const at::Tensor& moments,
+                                         const std::vector<int64_t>& channel_of, int64_t channels);
 
 /// A channel and what its removal costs after those before it.
 struct Removal {

@@ -1,10 +1,14 @@
 #include <cpd/core/error.h>
 #include <cpd/importance/statistics.h>
 #include <cpd/model/execution.h>
+#include <cpd/zoo/network.h>
+#include <cpd/zoo/zoo.h>
 #include <dynamic_ops/fixture.h>
 #include <dynamic_ops/sources.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <support/small_spec.h>
+#include <torch/torch.h>
 
 namespace cpd::testing {
 namespace {
@@ -136,6 +140,63 @@ TEST(Statistics, FisherIsTheSumOfSingleSamplesAndIgnoresTheSplit) {
                 1e-12);
   }
 }
+
+/// Of one sample's loss: the derivative with respect to a factor in front of what the writers of a
+/// unit give, behind their batch norms if they have some, by the gradients of their parameters.
+std::vector<double> gates_at_writers(const torch::nn::Module& network, const Model& model,
+                                     const ChannelGroup& unit) {
+  const auto tensors = network.named_parameters();
+  std::vector<double> gates_of_norms(static_cast<size_t>(unit.of), 0), gates = gates_of_norms;
+  bool norms = false;
+  for (const auto& member : unit.members) {
+    const std::string& name = model.parameter(member.parameter).name;
+    const at::Tensor* tensor = tensors.find(name);
+    if (tensor == nullptr || member.role == Role::kReader) continue;
+    const std::string layer = name.substr(0, name.rfind('.'));
+    const bool norm = model.find(layer + ".running_mean") != nullptr;
+    norms = norms || norm;
+    const at::Tensor products = *tensor * tensor->grad();
+    for (const auto& [position, index] : member.entries) {
+      (norm ? gates_of_norms : gates)[static_cast<size_t>(index)] +=
+          products.select(member.dim, position).sum().item<double>();
+    }
+  }
+  return norms ? gates_of_norms : gates;
+}
+
+class Homogeneous : public ::testing::TestWithParam<std::string> {};
+
+/// Between a writer's batch norm and its readers there is nothing but ReLU, pooling and sums: a
+/// factor may stand in front or behind.
+TEST_P(Homogeneous, GatesOfReadersAreThoseOfWriters) {
+  const NetworkSpec spec = small_spec(GetParam());
+  auto network = make_network(spec, 1);
+  randomise_statistics(*network, 2);
+  network->to(torch::kDouble);
+  network->eval();
+  const at::Tensor images = random_input(input({3, 3, 32, 32}), 3).to(torch::kDouble);
+  const Model model = trace_model(network, {images});
+  const Combing combing = comb(model);
+  for (int64_t n = 0; n < 3; ++n) {
+    const at::Tensor image = images.narrow(0, n, 1);
+    const auto all = gather_statistics(model, combing, {{{image}}}, {.loss = square_loss});
+    network->zero_grad();
+    network->forward(image).square().sum().backward();
+    for (const auto& unit : combing.groups) {
+      const Scores& gates = all.units.at(unit.name).gate;
+      const auto expected = gates_at_writers(*network, model, unit);
+      double largest = 0;
+      for (const double gate : expected) largest = std::max(largest, std::fabs(gate));
+      EXPECT_GT(largest, 0) << unit.name;
+      for (size_t c = 0; c < expected.size(); ++c) {
+        EXPECT_NEAR(gates.front().at(c), expected[c], 1e-9 * largest) << unit.name;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, Homogeneous, ::testing::Values("resnet20", "resnet50", "vgg16_bn"),
+                         [](const auto& test) { return test.param; });
 
 TEST(Statistics, AreGatheredForEveryUnitOfEveryNetwork) {
   for (const Source& source : op_sources()) {

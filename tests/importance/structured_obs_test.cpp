@@ -1,3 +1,4 @@
+#include <cpd/importance/gram_sum.h>
 #include <cpd/importance/structured_obs.h>
 #include <dynamic_ops/fixture.h>
 #include <gtest/gtest.h>
@@ -167,6 +168,18 @@ TEST(StructuredObs, CostsNothingWhereInputsAreZero) {
   StructuredObs obs(4);
   obs.add_layer(layer.weight, layer.moments, 0, layer.channel_of);
   EXPECT_LT(obs.losses()[1], 1e-8 * obs.losses()[0]);
+}
+
+TEST(GramSum, IsWholeWhereOnlyBlocksAreMultiplied) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(5);
+  for (const int64_t groups : {1, 2}) {
+    const at::Tensor rows = torch::randn({groups, 40, 1000}, generator, torch::kDouble);
+    GramSum sum;
+    EXPECT_TRUE(sum.empty());
+    sum.add(rows.narrow(1, 0, 25));
+    sum.add(rows.narrow(1, 25, 15).to(torch::kFloat));
+    EXPECT_LT(error_of(sum.matrix(), rows.transpose(1, 2).bmm(rows)), 1e-7);
+  }
 }
 
 }  // namespace
