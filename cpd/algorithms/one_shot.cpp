@@ -235,6 +235,7 @@ Report OneShot::prune(const CalibrationData& data) {
   report.seconds["compensate"] = clock.lap();
 
   finish_report(report, mutator(), options_.budget);
+  add_scores(report, mutator());
   return report;
 }
 

@@ -5,6 +5,8 @@
 #include <cpd/units/plan_of.h>
 #include <torch/version.h>
 
+#include <utility>
+
 namespace cpd {
 namespace {
 
@@ -23,6 +25,22 @@ int64_t channels_in(const ChannelMutator& mutator, bool kept) {
     total += blocks * (kept ? unit->activated_channels() : unit->num_channels());
   }
   return total;
+}
+
+/// What each unit's cut saves in the pruned network.
+void add_savings(Report& report, const ChannelMutator& mutator) {
+  CostsByWidth costs(mutator.dense(), mutator.combing());
+  std::vector<int64_t> widths;
+  for (const auto& unit : mutator.units()) widths.push_back(unit->activated_channels());
+  const int64_t macs = costs.macs(widths), parameters = costs.parameters(widths);
+  for (size_t i = 0; i < widths.size(); ++i) {
+    ReportUnit& entry = report.units.at(mutator.units()[i]->name());
+    if (entry.kept == entry.of) continue;
+    const int64_t width = std::exchange(widths[i], costs.dense_widths()[i]);
+    entry.macs_saved = costs.macs(widths) - macs;
+    entry.parameters_saved = costs.parameters(widths) - parameters;
+    widths[i] = width;
+  }
 }
 
 }  // namespace
@@ -47,6 +65,7 @@ void finish_report(Report& report, ChannelMutator& mutator, const Budget& budget
     entry.blocks = static_cast<int64_t>(unit->channels().size());
     entry.reason = unit->reason();
   }
+  add_savings(report, mutator);
   report.before = costs_in(mutator.costs().dense(), budget.batch);
   report.after = costs_in(mutator.cost(), budget.batch);
   report.stopped_by = mutator.allocation().stopped_by;
@@ -71,6 +90,21 @@ void finish_report(Report& report, ChannelMutator& mutator, const Budget& budget
         mutator.predicted_latency());
   }
   report.verify();
+}
+
+void add_scores(Report& report, ChannelMutator& mutator) {
+  const auto& scores = mutator.scores();
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const auto& unit = mutator.units()[i];
+    ReportUnit& entry = report.units.at(unit->name());
+    for (size_t b = 0; b < scores[i].size(); ++b) {
+      const auto& mask = unit->channels()[b].current_mask();
+      for (size_t c = 0; c < mask.size(); ++c) {
+        entry.score += scores[i][b][c];
+        if (!mask[c]) entry.score_lost += scores[i][b][c];
+      }
+    }
+  }
 }
 
 }  // namespace cpd

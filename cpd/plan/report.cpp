@@ -42,7 +42,14 @@ Json budget_json(const ReportBudget& budget) {
 }
 
 Json unit_json(const ReportUnit& unit) {
-  return {{"of", unit.of}, {"kept", unit.kept}, {"blocks", unit.blocks}, {"reason", unit.reason}};
+  return {{"of", unit.of},
+          {"kept", unit.kept},
+          {"blocks", unit.blocks},
+          {"reason", unit.reason},
+          {"score", unit.score},
+          {"score_lost", unit.score_lost},
+          {"macs_saved", unit.macs_saved},
+          {"parameters_saved", unit.parameters_saved}};
 }
 
 Json check_json(const ReportCheck& check) {
@@ -80,6 +87,10 @@ void read_json(const Json& json, const std::string& path, ReportUnit& unit) {
       .require("kept", unit.kept)
       .read("blocks", unit.blocks)
       .read("reason", unit.reason)
+      .read("score", unit.score)
+      .read("score_lost", unit.score_lost)
+      .read("macs_saved", unit.macs_saved)
+      .read("parameters_saved", unit.parameters_saved)
       .finish();
 }
 

@@ -35,7 +35,12 @@ struct ReportUnit {
   int64_t of = 0;    ///< channels in a block
   int64_t kept = 0;  ///< of each block
   int64_t blocks = 1;
-  std::string reason;  ///< why it was left alone; empty if it was not
+  std::string reason;     ///< why it was left alone; empty if it was not
+  double score = 0;       ///< of all its channels; 0 if they were not scored
+  double score_lost = 0;  ///< of those that went
+  /// What the pruned network would cost more if this unit alone were whole.
+  int64_t macs_saved = 0;
+  int64_t parameters_saved = 0;
   bool operator==(const ReportUnit&) const = default;
 };
 
@@ -78,8 +83,8 @@ struct Report {
 std::string to_json(const Report& report);
 /// Throws cpd::Error with the key's path for anything that is no report of a known version.
 Report report_from_json(const std::string& text);
-/// For people: what was asked and reached, costs before and after, what each unit keeps, what was
-/// left alone and why, and how the file was verified.
+/// For people: what was asked and reached, costs before and after, what each unit keeps, which lost
+/// most and what that saved, what was left alone and why, and how the file was verified.
 std::string to_text(const Report& report);
 
 }  // namespace cpd

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kUnitsShown = 36;
 constexpr size_t kUnitsInALine = 3;
+constexpr size_t kLosersShown = 8;
 
 std::string shown(const std::string& cost, double value) {
   if (cost == "memory") return bytes_text(value);
@@ -36,7 +37,9 @@ std::string head_text(const Report& report) {
 std::string budgets_text(const Report& report) {
   Table table({"budget", "asked", "limit", "reached", "used"});
   for (const auto& [name, budget] : report.budgets) {
-    table.row({name, budget.asked, shown(name, budget.limit), shown(name, budget.reached),
+    const std::string predicted = name == "latency" ? " predicted" : "";
+    table.row({name + predicted, budget.asked, shown(name, budget.limit),
+               shown(name, budget.reached),
                percent_text(budget.limit > 0 ? budget.reached / budget.limit : 0)});
   }
   return report.budgets.empty() ? "" : table.text() + "\n";
@@ -56,7 +59,7 @@ std::string costs_text(const Report& report) {
   for (const auto& [batch, seconds] : report.after.latency) {
     const auto before = report.before.latency.find(batch);
     if (before != report.before.latency.end()) {
-      row("latency, batch " + batch, before->second, seconds);
+      row("latency measured, batch " + batch, before->second, seconds);
     }
   }
   return table.text() + "\n";
@@ -90,6 +93,40 @@ std::string units_text(const Report& report) {
     text += "  and " + std::to_string(report.units.size() - kUnitsShown) + " units more\n";
   }
   return report.units.empty() ? "" : text + "\n";
+}
+
+/// The units that gave up most: score where there are scores, MACs otherwise.
+std::vector<std::pair<std::string, ReportUnit>> losers(const Report& report) {
+  std::vector<std::pair<std::string, ReportUnit>> units;
+  for (const auto& unit : report.units) {
+    if (unit.second.kept < unit.second.of) units.push_back(unit);
+  }
+  std::stable_sort(units.begin(), units.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.second.score_lost, a.second.macs_saved) >
+           std::pair(b.second.score_lost, b.second.macs_saved);
+  });
+  if (units.size() > kLosersShown) units.resize(kLosersShown);
+  return units;
+}
+
+/// Where the budget went.
+std::string losses_text(const Report& report) {
+  double lost = 0;
+  for (const auto& [name, unit] : report.units) lost += unit.score_lost;
+  const auto share = [](double part, double whole) {
+    return whole > 0 ? percent_text(part / whole) : "-";
+  };
+  Table table({"lost most", "kept", "of its score", "of all lost", "MACs", "parameters"});
+  const auto most = losers(report);
+  for (const auto& [name, unit] : most) {
+    table.row(
+        {short_name(name), std::to_string(unit.kept) + "/" + std::to_string(unit.of),
+         share(unit.score_lost, unit.score), share(unit.score_lost, lost),
+         "-" + share(static_cast<double>(unit.macs_saved), static_cast<double>(report.before.macs)),
+         "-" + share(static_cast<double>(unit.parameters_saved),
+                     static_cast<double>(report.before.parameters))});
+  }
+  return most.empty() ? "" : table.text() + "\n";
 }
 
 /// Units that were left whole, by reason.
@@ -145,8 +182,8 @@ std::string verification_text(const Report& report) {
 
 std::string to_text(const Report& report) {
   std::string text = head_text(report) + budgets_text(report) + costs_text(report) +
-                     units_text(report) + reasons_text(report) + stop_text(report) +
-                     verification_text(report);
+                     units_text(report) + losses_text(report) + reasons_text(report) +
+                     stop_text(report) + verification_text(report);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
   return text;
 }

@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 #include <torch/script.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <numeric>
 
 namespace cpd::testing {
 namespace {
@@ -37,6 +39,31 @@ TEST(OneShot, ReportsWhatWasAskedAndReached) {
   EXPECT_EQ(report.units.size(), algorithm.mutator().units().size());
   EXPECT_EQ(report.after.macs, algorithm.mutator().cost().macs);
   EXPECT_EQ(report_from_json(to_json(report)), report);
+}
+
+TEST(OneShot, ReportsWhereTheBudgetWent) {
+  OneShot algorithm(resnet(), {.mutator = {.importance = "l2"}, .budget = {.macs = 0.5}});
+  const Report report = algorithm.run();
+  ChannelMutator& mutator = algorithm.mutator();
+  double lost = 0;
+  for (size_t u = 0; u < mutator.units().size(); ++u) {
+    const auto& unit = *mutator.units()[u];
+    const ReportUnit& entry = report.units.at(unit.name());
+    std::vector<double> scores = mutator.scores()[u].front();
+    std::sort(scores.begin(), scores.end());
+    EXPECT_NEAR(entry.score, std::accumulate(scores.begin(), scores.end(), 0.0), 1e-9);
+    EXPECT_NEAR(entry.score_lost,
+                std::accumulate(scores.begin(), scores.begin() + (entry.of - entry.kept), 0.0),
+                1e-9);
+    Keep keep = mutator.keep();
+    for (const auto primitive : unit.group().blocks.front()) keep.set(primitive, true);
+    const Cost cost = mutator.costs().of(keep);
+    EXPECT_EQ(entry.macs_saved, cost.macs - report.after.macs) << unit.name();
+    EXPECT_EQ(entry.parameters_saved, cost.parameters - report.after.parameters) << unit.name();
+    lost += entry.score_lost;
+  }
+  EXPECT_GT(lost, 0);
+  EXPECT_THAT(to_text(report), HasSubstr("lost most"));
 }
 
 TEST(OneShot, GivesTheSamePlanForTheSameSeed) {

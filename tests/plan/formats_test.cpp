@@ -206,6 +206,9 @@ TEST(Reports, OfTheDocumentationAreReadAndWrittenBack) {
   const std::string text = to_text(report);
   EXPECT_THAT(text, HasSubstr("11.5 k   5.76 k  50.0 %"));
   EXPECT_THAT(text, HasSubstr("  a  2/4\n"));
+  EXPECT_EQ(report.units.at(kUnit).score_lost, 0.5);
+  EXPECT_THAT(text, HasSubstr("lost most  kept  of its score  of all lost     MACs  parameters\n"
+                              "a           2/4        12.5 %      100.0 %  -50.0 %     -49.5 %\n"));
   EXPECT_THAT(text, HasSubstr("stopped by macs: one step more would need 8.64 k"));
   EXPECT_THAT(text, HasSubstr("batch 2; relative error 1.0e-16 in float64 (allowed 1.0e-09)"));
 }
