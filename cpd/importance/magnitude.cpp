@@ -6,6 +6,7 @@
 #include <cpd/core/error.h>
 #include <cpd/importance/importance.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <set>
@@ -30,13 +31,42 @@ void add_positions(Scores& scores, const ChannelGroup& unit, const Member& membe
     at(scores, unit, channel) += data[position];
 }
 
+/// Bytes of double precision that are held at a time.
+constexpr int64_t kPiece = int64_t{32} << 20;
+
+/// The rows of `position_rows` in the tensor's own precision.
+at::Tensor own_rows(const at::Tensor& tensor, const Combing& combing, const Member& member) {
+  const FormArray& array = combing.arrays[static_cast<size_t>(member.array)];
+  std::vector<int64_t> order;
+  int64_t positions = 1;
+  for (int pass = 0; pass < 2; ++pass) {
+    for (size_t d = 0; d < array.extents.size(); ++d) {
+      const bool varies = array.extents[d] > 1;
+      if (varies == (pass == 0)) order.push_back(static_cast<int64_t>(d));
+      if (varies && pass == 0) positions *= array.extents[d];
+    }
+  }
+  return tensor.permute(order).reshape({positions, -1});
+}
+
+/// What `reduce` makes of each position's row, in double precision: a piece of a large weight at a
+/// time.
+at::Tensor in_pieces(const at::Tensor& rows,
+                     const std::function<at::Tensor(const at::Tensor&)>& reduce) {
+  const int64_t step = std::max<int64_t>(1, kPiece / (8 * std::max<int64_t>(1, rows.size(1))));
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& piece : rows.split(step)) parts.push_back(reduce(piece.to(at::kDouble)));
+  return at::cat(parts);
+}
+
 Scores over_writers(const ChannelGroup& unit, const ScoreContext& context,
                     const std::function<at::Tensor(const at::Tensor&)>& reduce) {
   Scores scores = zeros(unit);
   for (const auto& member : unit.members) {
     if (member.role != Role::kWriter) continue;
+    const at::Tensor weight = context.model.parameter(member.parameter).tensor.detach();
     add_positions(scores, unit, member,
-                  reduce(position_rows(context.model, context.combing, member)));
+                  in_pieces(own_rows(weight, context.combing, member), reduce));
   }
   return scores;
 }
@@ -92,17 +122,7 @@ at::Tensor position_rows(const Model& model, const Combing& combing, const Membe
 }
 
 at::Tensor position_rows(const at::Tensor& tensor, const Combing& combing, const Member& member) {
-  const FormArray& array = combing.arrays[static_cast<size_t>(member.array)];
-  std::vector<int64_t> order;
-  int64_t positions = 1;
-  for (int pass = 0; pass < 2; ++pass) {
-    for (size_t d = 0; d < array.extents.size(); ++d) {
-      const bool varies = array.extents[d] > 1;
-      if (varies == (pass == 0)) order.push_back(static_cast<int64_t>(d));
-      if (varies && pass == 0) positions *= array.extents[d];
-    }
-  }
-  return tensor.to(at::kDouble).permute(order).reshape({positions, -1});
+  return own_rows(tensor.to(at::kDouble), combing, member);
 }
 
 Scores score_random(const ChannelGroup& unit, const ScoreContext& context) {
