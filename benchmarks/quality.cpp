@@ -3,11 +3,16 @@
 //     [--augment crop4,flip] [--images 1024] [--test-images 0] [--test-split test]
 //     [--macs 0.75,0.5055]
 //     [--importance l2,kfac] [--allocation uniform,greedy] [--compensation none,refit]
-//     [--units inner,all] [--ridge 1e-3] [--positions 100000]
+//     [--units inner,all] [--ridge 1e-3] [--positions 100000] [--divisor 1] [--against-latency 0]
 // prints one line for each combination: the share of MACs kept and the accuracy on test images.
+// With
+// --against-latency 1, a second one for a latency budget of what is predicted for the first one's
+// network, and for both the latency that is predicted and measured here, at the batch of the input.
 #include <ATen/core/grad_mode.h>
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
+#include <cpd/cost/measure.h>
 #include <cpd/data/data_options.h>
 
 #include <algorithm>
@@ -35,6 +40,8 @@ Settings settings_of(int argc, char** argv) {
                     {"units", "inner,all"},
                     {"ridge", "1e-3"},
                     {"positions", "100000"},
+                    {"divisor", "1"},
+                    {"against-latency", "0"},
                     {"seed", "0"}};
   benchmarks::read_settings(argc, argv, 2, settings, {"data", "mean", "std"});
   return settings;
@@ -89,8 +96,9 @@ class Quality {
   void print() {
     ChannelMutator dense(model_);
     std::printf("dense %.2f %%\n", accuracy(dense.model(), test_));
-    std::printf("%-6s %-10s %-18s %-12s %9s %9s %9s\n", "units", "importance", "allocation",
+    std::printf("%-6s %-10s %-18s %-12s %9s %9s %9s", "units", "importance", "allocation",
                 "compensation", "macs", "top-1 %", "seconds");
+    std::printf(against_latency() ? " %-8s %10s %10s\n" : "\n", "budget", "predicted", "measured");
     for (const auto& units : list("units")) {
       for (const auto& importance : list("importance")) print_scored(units, importance);
     }
@@ -117,6 +125,8 @@ class Quality {
 
   void print_scored(const std::string& units, const std::string& importance) {
     MutatorOptions options{.importance = importance};
+    options.unit.divisor = std::stoll(settings_.at("divisor"));
+    if (against_latency()) options.latency_table = latency_table();
     if (units == "inner") options.only = inner_units();
     ChannelMutator mutator(model_, options);
     if (options.importance.needs != Needs::kWeights) {
@@ -128,13 +138,40 @@ class Quality {
       for (const auto& allocation : list("allocation")) {
         Budget budget;
         read_json(Json(std::stod(macs)), "macs", budget.macs);
-        mutator.allocate(budget, allocation);
-        for (const auto& compensation : list("compensation")) {
-          print_line(units, importance, allocation, compensation, mutator);
-        }
-        std::printf("  widths%s\n", widths_text(mutator).c_str());
+        print_pruned(units, importance, allocation, budget, mutator);
+        if (!against_latency()) continue;
+        budget = {.latency = Amount(mutator.predicted_latency(), false)};
+        print_pruned(units, importance, allocation, budget, mutator);
       }
     }
+  }
+
+  void print_pruned(const std::string& units, const std::string& importance,
+                    const std::string& allocation, const Budget& budget, ChannelMutator& mutator) {
+    mutator.allocate(budget, allocation);
+    for (const auto& compensation : list("compensation")) {
+      print_line(units, importance, allocation, compensation, mutator);
+      if (against_latency()) print_latency(budget, mutator);
+      std::printf("\n");
+      std::fflush(stdout);
+    }
+    std::printf("  widths%s\n", widths_text(mutator).c_str());
+  }
+
+  bool against_latency() const { return settings_.at("against-latency") == "1"; }
+
+  std::shared_ptr<const LatencyTable> latency_table() {
+    if (!latencies_) {
+      latencies_ = std::make_shared<const LatencyTable>(
+          measure_latency(*model_, ChannelMutator(model_).combing()));
+    }
+    return latencies_;
+  }
+
+  void print_latency(const Budget& budget, ChannelMutator& mutator) const {
+    const double measured = measure_network(*model_, mutator.model().compaction());
+    std::printf(" %-8s %10s %10s", budget.latency ? "latency" : "macs",
+                seconds_text(mutator.predicted_latency()).c_str(), seconds_text(measured).c_str());
   }
 
   void print_line(const std::string& units, const std::string& importance,
@@ -151,10 +188,9 @@ class Quality {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     const double macs = static_cast<double>(mutator.cost().macs) /
                         static_cast<double>(mutator.costs().dense().macs);
-    std::printf("%-6s %-10s %-18s %-12s %9.4f %9.2f %9.1f\n", units.c_str(), importance.c_str(),
+    std::printf("%-6s %-10s %-18s %-12s %9.4f %9.2f %9.1f", units.c_str(), importance.c_str(),
                 allocation.c_str(), compensation.c_str(), macs, accuracy(mutator.model(), test_),
                 seconds.count());
-    std::fflush(stdout);
     mutator.set_values({});
   }
 
@@ -169,6 +205,7 @@ class Quality {
   Settings settings_;
   std::shared_ptr<const Model> model_;
   CalibrationData data_, test_;
+  std::shared_ptr<const LatencyTable> latencies_;
 };
 
 }  // namespace

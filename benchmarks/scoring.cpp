@@ -79,14 +79,19 @@ class Scoring {
     OneShotOptions options = one_shot_with_data();
     options.budget.macs = 0.5;
     coverage::Step step;
+    Report report;
     const double seconds = seconds_of([&] {
       step = coverage::measured([&] {
         OneShot algorithm(trace_model(network_, {data.front().inputs.front()}), options);
-        algorithm.run(data);
+        report = algorithm.run(data);
       });
     });
     std::cout << spec_.name << ", one shot on " << images << " images: " << seconds_text(seconds)
               << ", " << bytes_text(step.megabytes * 1e6) << " at most\n";
+    for (const auto& [stage, taken] : report.seconds) {
+      std::cout << "  " << stage << ": " << seconds_text(taken) << "\n";
+    }
+    for (const auto& note : report.notes) std::cout << "  note: " << note << "\n";
   }
 
  private:
