@@ -5,10 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
+#include <vector>
 
 namespace cpd {
 namespace {
@@ -17,6 +22,24 @@ std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// Removes what processes that were killed in the middle have left beside a file.
+void remove_stale(const std::string& target) {
+  namespace fs = std::filesystem;
+  const std::string begin = fs::path(target).filename().string() + ".part";
+  std::error_code ignored;
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(folder_of(target), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(begin)) continue;
+    pid_t process = 0;
+    const char* last = name.data() + name.size();
+    const auto [end, error] = std::from_chars(name.data() + begin.size(), last, process);
+    if (error != std::errc() || end != last || process <= 0) continue;
+    if (::kill(process, 0) != 0 && errno == ESRCH) stale.push_back(entry.path());
+  }
+  for (const auto& path : stale) fs::remove(path, ignored);
 }
 
 /// A file that is removed again unless it was kept. Where the file system can, it has no name until
@@ -107,6 +130,7 @@ void write_file(const std::string& path, std::string_view bytes,
     // Taking the name of a device or a folder would destroy it.
     throw Error("is no regular file", {.path = path}, "the name of a file to write");
   }
+  remove_stale(path);
   TemporaryFile file(path);
   file.write(bytes);
   check(file.path());

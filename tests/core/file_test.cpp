@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <vector>
 
 namespace cpd {
 namespace {
@@ -62,6 +63,21 @@ TEST_F(File, IsThereOnlyIfTheCheckPasses) {
   EXPECT_EQ(files(), 0);
   write_file(path("x"), "new", [](const std::string&) {});
   EXPECT_EQ(read_file(path("x")), "new");
+}
+
+TEST_F(File, RemovesWhatKilledWritersHaveLeft) {
+  const pid_t dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
+  const std::string gone = path("x.part" + std::to_string(dead));
+  const std::vector<std::string> others{path("x.part" + std::to_string(::getppid())),
+                                        path("x.part"), path("x.parts"), path("x.part12a"),
+                                        path("y.part" + std::to_string(dead))};
+  write_file(gone, "half");
+  for (const auto& other : others) write_file(other, "theirs");
+  write_file(path("x"), "new");
+  EXPECT_FALSE(std::filesystem::exists(gone));
+  for (const auto& other : others) EXPECT_TRUE(std::filesystem::exists(other)) << other;
 }
 
 TEST_F(File, LeavesNothingBehindWhenKilled) {
