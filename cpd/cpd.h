@@ -2,6 +2,8 @@
 
 // Everything that a program needs, without LibTorch's heavy headers.
 #include <cpd/algorithms/fine_tune.h>
+#include <cpd/algorithms/group_lasso.h>
+#include <cpd/algorithms/growing_regularisation.h>
 #include <cpd/algorithms/iterative.h>
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/pruning_hook.h>

@@ -1,6 +1,7 @@
 #include <cpd/algorithms/iterative.h>
 #include <cpd/algorithms/reporting.h>
 #include <cpd/core/error.h>
+#include <cpd/core/text.h>
 
 #include <chrono>
 
@@ -14,6 +15,8 @@ PruningHookOptions as_hook(const IterativeOptions& options) {
   hook.interval = options.interval;
   hook.by = options.by;
   hook.prunings = options.prunings;
+  hook.min_accuracy = options.min_accuracy;
+  hook.regulariser = options.regulariser;
   hook.schedule = options.schedule;
   hook.budget = options.budget;
   hook.allocation = options.allocation;
@@ -39,7 +42,7 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
   object.read("train", options.train);
   Json others = Json::object();
   for (const char* key : {"mutator", "mutator_cfg", "allocation", "budget", "schedule", "interval",
-                          "by", "prunings", "distill", "teacher"}) {
+                          "by", "prunings", "min_accuracy", "regulariser", "distill", "teacher"}) {
     if (const Json* value = object.take(key)) others[key] = *value;
   }
   object.finish();
@@ -52,6 +55,8 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
   options.interval = hook.interval;
   options.by = hook.by;
   options.prunings = hook.prunings;
+  options.min_accuracy = hook.min_accuracy;
+  options.regulariser = hook.regulariser;
   options.distill = hook.distill;
   options.teacher_file = hook.teacher_file;
 }
@@ -59,11 +64,12 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
 void to_json(Json& json, const IterativeOptions& options) {
   const Json hook = as_hook(options);
   json = Json{{"type", "Iterative"}};
-  for (const char* key :
-       {"mutator", "allocation", "budget", "schedule", "interval", "by", "prunings", "teacher"}) {
+  for (const char* key : {"mutator", "allocation", "budget", "schedule", "interval", "by",
+                          "prunings", "min_accuracy", "teacher"}) {
     json[key] = hook.at(key);
   }
   json["train"] = options.train;
+  if (options.regulariser) json["regulariser"] = *options.regulariser;
   if (options.distill) json["distill"] = *options.distill;
 }
 
@@ -92,6 +98,14 @@ Report Iterative::run(const TrainData& data, TrainCallbacks callbacks) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (result_.evaluation) report.accuracy["pruned"] = result_.evaluation->score();
   finish_report(report, mutator(), hook->is_done() ? options_.budget : Budget{});
+  if (const auto refused = hook->refused_score()) {
+    report.stopped_by = "min_accuracy";
+    report.notes.push_back("the pruning after " + std::to_string(hook->prunings()) + " of " +
+                           std::to_string(options_.prunings) +
+                           " was put off to the end: it would have left " + percent_text(*refused) +
+                           " of the validation data right, not " +
+                           percent_text(options_.min_accuracy));
+  }
   return report;
 }
 

@@ -20,6 +20,10 @@ struct IterativeOptions {
   int64_t interval = 50;                       ///< between two prunings
   IntervalUnit by = IntervalUnit::kIteration;  ///< what the interval counts
   int64_t prunings = 10;                       ///< until the budget is met
+  /// The least score on the validation data: a pruning that would leave less is put off by an
+  /// interval, and again, so that the budget may not be met. 0: any.
+  double min_accuracy = 0;
+  std::optional<Regulariser> regulariser{};  ///< pulls channels to zero before they are removed
   TrainOptions train{};
   /// What is learnt from a teacher meanwhile; nothing, and no teacher: the labels alone.
   std::optional<DistillOptions> distill{};

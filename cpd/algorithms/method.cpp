@@ -33,6 +33,12 @@ TrainOptions* train_options_of(MethodOptions& method) {
   return &std::get<DistillAlgorithmOptions>(method).train;
 }
 
+double* min_accuracy_of(MethodOptions& method) {
+  if (auto* one_shot = std::get_if<OneShotOptions>(&method)) return &one_shot->min_accuracy;
+  if (auto* iterative = std::get_if<IterativeOptions>(&method)) return &iterative->min_accuracy;
+  return nullptr;
+}
+
 MutatorOptions& mutator_options_of(MethodOptions& method) {
   return *std::visit([](auto& options) { return &options.mutator; }, method);
 }

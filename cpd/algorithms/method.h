@@ -17,6 +17,8 @@ MethodOptions read_method(const Json& json, const std::string& path = "");
 
 /// The options of training in a method; null if it does not train.
 TrainOptions* train_options_of(MethodOptions& method);
+/// `min_accuracy`; null if the method does not choose what is kept.
+double* min_accuracy_of(MethodOptions& method);
 /// Those of the mutator.
 MutatorOptions& mutator_options_of(MethodOptions& method);
 

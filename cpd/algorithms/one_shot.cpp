@@ -2,6 +2,7 @@
 #include <cpd/algorithms/fine_tune.h>
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/reporting.h>
+#include <cpd/algorithms/step_budget.h>
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
 #include <cpd/importance/calibration.h>
@@ -29,6 +30,17 @@ class Clock {
 
 /// Samples and rows with which `annealing` tries widths.
 constexpr int64_t kTrialSamples = 128, kTrialRows = 8000;
+
+/// Halvings of the way to the budget on which `min_accuracy` is looked for.
+constexpr int kHalvings = 7;
+
+/// What the network costs with the smallest widths of its units.
+Budget smallest(ChannelMutator& mutator) {
+  Budget budget{.macs = Amount(1.0, true)};
+  const AllocationProblem problem = mutator.problem(budget);
+  budget.macs = Amount(problem.limits.front().cost(problem.smallest()), false);
+  return budget;
+}
 
 void read_allocation(const Json& json, const std::string& path, OneShotOptions& options) {
   std::string name;
@@ -72,6 +84,7 @@ bool needs_data(const OneShotOptions& options) {
 }
 
 void OneShotOptions::verify(const std::string& path) const {
+  check_range(key_path(path, "min_accuracy"), min_accuracy, 0, 1);
   budget.verify(key_path(path, "budget"));
   if (train) train->verify(key_path(path, "train"));
   if (distill) distill->verify(key_path(path, "distill"));
@@ -91,6 +104,7 @@ void read_json(const Json& json, const std::string& path, OneShotOptions& option
     read_allocation(*allocation, key_path(path, "allocation"), options);
   }
   object.read("budget", options.budget)
+      .read("min_accuracy", options.min_accuracy)
       .read("compensation", options.compensation)
       .read("train", options.train)
       .read("distill", options.distill)
@@ -103,6 +117,7 @@ void to_json(Json& json, const OneShotOptions& options) {
               {"mutator", options.mutator},
               {"allocation", allocation_json(options)},
               {"budget", options.budget},
+              {"min_accuracy", options.min_accuracy},
               {"compensation", options.compensation},
               {"teacher", options.teacher_file}};
   if (options.train) json["train"] = *options.train;
@@ -131,9 +146,9 @@ void OneShot::score(const CalibrationData& data) {
   mutator().score(&statistics);
 }
 
-void OneShot::allocate(const CalibrationData& data) {
+void OneShot::allocate(const Budget& budget, const CalibrationData& data) {
   if (options_.allocation.name != "annealing") {
-    mutator().allocate(options_.budget, options_.allocation);
+    mutator().allocate(budget, options_.allocation);
     return;
   }
   AnnealingOptions annealing = options_.annealing;
@@ -143,9 +158,47 @@ void OneShot::allocate(const CalibrationData& data) {
         first_samples(mutator().dense(), data, kTrialSamples));
     annealing.objective = [this, trial](const Widths& widths) { return error_at(widths, *trial); };
   }
-  mutator().allocate(options_.budget, {"annealing", [&](const AllocationProblem& problem) {
-                                         return allocate_annealing(problem, annealing);
-                                       }});
+  mutator().allocate(budget, {"annealing", [&](const AllocationProblem& problem) {
+                                return allocate_annealing(problem, annealing);
+                              }});
+}
+
+/// Looks for the farthest step towards the budget that leaves the accuracy, and takes it; returns
+/// the budget if that is met.
+Budget OneShot::allocate_while_accurate(const CalibrationData& data, const BatchSource& validation,
+                                        Report& report) {
+  const auto accuracy = [&] {
+    return evaluate(*trainable(mutator().model()), validation, {.quiet = true}).score();
+  };
+  const double dense = accuracy(), least = options_.min_accuracy;
+  report.accuracy["dense"] = dense;
+  if (dense < least) {
+    throw Error("the accuracy is only " + percent_text(dense) + " before anything is pruned",
+                {.path = "min_accuracy"}, "at most that, not " + percent_text(least));
+  }
+  const Budget goal = options_.budget.empty() ? smallest(mutator()) : options_.budget;
+  const auto budget_at = [&](double progress) {
+    return step_budget(goal, progress, "linear", mutator());
+  };
+  const auto leaves = [&](double progress, Report& notes) {
+    mutator().set_values({});
+    allocate(budget_at(progress), data);
+    certify(mutator());
+    compensate(data, notes);
+    notes.accuracy["pruned"] = accuracy();
+    return notes.accuracy["pruned"] >= least;
+  };
+  double good = 0, bad = 1;
+  for (int i = 0; i <= kHalvings && good < 1; ++i) {
+    const double progress = i == 0 ? 1 : (good + bad) / 2;
+    Report ignored;
+    (leaves(progress, ignored) ? good : bad) = progress;
+  }
+  leaves(good, report);
+  report.notes.push_back("pruned as far as leaves an accuracy of " + percent_text(least) + ": " +
+                         percent_text(report.accuracy["pruned"]) + " on the validation data, " +
+                         percent_text(dense) + " before");
+  return good == 1 ? options_.budget : Budget{};
 }
 
 /// How far the outputs are off with these widths after compensation.
@@ -182,16 +235,24 @@ void OneShot::compensate(const CalibrationData& data, Report& report) {
 }
 
 Report OneShot::run(const CalibrationData& data) {
-  if (options_.train) {
-    throw Error("the method trains, and there is no training data", {.path = "train"},
-                "labelled images, or no training");
-  }
-  return prune(data);
+  check_no_training();
+  return prune(data, nullptr);
+}
+
+Report OneShot::run(const CalibrationData& data, const BatchSource& validation) {
+  check_no_training();
+  return prune(data, &validation);
+}
+
+void OneShot::check_no_training() const {
+  if (!options_.train) return;
+  throw Error("the method trains, and there is no training data", {.path = "train"},
+              "labelled images, or no training");
 }
 
 Report OneShot::run(const CalibrationData& data, const TrainData& training,
                     TrainCallbacks callbacks) {
-  Report report = prune(data);
+  Report report = prune(data, training.validation ? &*training.validation : nullptr);
   if (options_.train) train(training, std::move(callbacks), report);
   return report;
 }
@@ -211,8 +272,12 @@ void OneShot::train(const TrainData& data, TrainCallbacks callbacks, Report& rep
   if (result_.evaluation) report.accuracy["pruned"] = result_.evaluation->score();
 }
 
-Report OneShot::prune(const CalibrationData& data) {
+Report OneShot::prune(const CalibrationData& data, const BatchSource* validation) {
   options_.verify();
+  if (options_.min_accuracy > 0 && validation == nullptr) {
+    throw Error("there are no images to measure the accuracy on", {.path = "min_accuracy"},
+                "validation data: --hold-out N on the command line");
+  }
   mutator().check_prunable();
   mutator().set_values({});
   Clock clock;
@@ -227,15 +292,22 @@ Report OneShot::prune(const CalibrationData& data) {
   }
   score(data);
   report.seconds["score"] = clock.lap();
-  allocate(data);
-  report.seconds["allocate"] = clock.lap();
-  certify(mutator());
-  report.seconds["certify"] = clock.lap();
-  compensate(data, report);
-  report.seconds["compensate"] = clock.lap();
+  Budget budget = options_.budget;
+  if (options_.min_accuracy > 0) {
+    budget = allocate_while_accurate(data, *validation, report);
+    report.seconds["allocate"] = clock.lap();
+  } else {
+    allocate(budget, data);
+    report.seconds["allocate"] = clock.lap();
+    certify(mutator());
+    report.seconds["certify"] = clock.lap();
+    compensate(data, report);
+    report.seconds["compensate"] = clock.lap();
+  }
 
-  finish_report(report, mutator(), options_.budget);
+  finish_report(report, mutator(), budget);
   add_scores(report, mutator());
+  if (options_.min_accuracy > 0 && budget.empty()) report.stopped_by = "min_accuracy";
   return report;
 }
 

@@ -19,6 +19,9 @@ struct OneShotOptions {
   /// off, not the score lost.
   bool anneals_on_data = false;
   Budget budget{};
+  /// The least score on validation data (accuracy; of label maps mean IoU): as much goes as leaves
+  /// it, at most as the budget says; without a budget, as the units allow. 0: the budget alone.
+  double min_accuracy = 0;
   CompensationOptions compensation{};
   CalibrationLoss loss = nullptr;  ///< null: cross entropy
   /// Training of what is left; nothing: none.
@@ -39,8 +42,8 @@ OneShotOptions one_shot_with_data();
 /// Does the score, the allocation or the compensation run data through the network?
 bool needs_data(const OneShotOptions& options);
 
-/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`, `compensation`,
-/// `train`, `distill`, and `teacher` for a file.
+/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`, `min_accuracy`,
+/// `compensation`, `train`, `distill`, and `teacher` for a file.
 /// `allocation` is a name, or an object with `type` and, for `annealing`, `steps`, `start`, `end`,
 /// `seed` and `on_data`.
 void read_json(const Json& json, const std::string& path, OneShotOptions& options);
@@ -61,6 +64,8 @@ class OneShot : public Algorithm {
   /// the plan and the architecture runs with it. Throws cpd::Error if nothing can be pruned, the
   /// budget cannot be reached, or data is needed and there is none: also if the options train.
   Report run(const CalibrationData& data = {});
+  /// The same with the images that `min_accuracy` is measured on.
+  Report run(const CalibrationData& data, const BatchSource& validation);
   /// The same, and trains what is left, at its smaller size, as the options say. Throws as `train`
   /// does, too. A training that was interrupted goes on with `train.resume`, if the same data leads
   /// to the same plan.
@@ -74,10 +79,13 @@ class OneShot : public Algorithm {
   void train(const TrainData& data, TrainCallbacks callbacks, Report& report);
 
  private:
+  void check_no_training() const;
   void score(const CalibrationData& data);
-  void allocate(const CalibrationData& data);
+  void allocate(const Budget& budget, const CalibrationData& data);
+  Budget allocate_while_accurate(const CalibrationData& data, const BatchSource& validation,
+                                 Report& report);
   double error_at(const Widths& widths, const CalibrationData& data);
-  Report prune(const CalibrationData& data);
+  Report prune(const CalibrationData& data, const BatchSource* validation);
 
   OneShotOptions options_;
   TrainResult result_;

@@ -1,6 +1,7 @@
 #include <ATen/ops/zeros.h>
 #include <cpd/algorithms/distillation.h>
 #include <cpd/algorithms/pruning_hook.h>
+#include <cpd/algorithms/regularisation.h>
 #include <cpd/algorithms/step_budget.h>
 #include <cpd/core/error.h>
 #include <cpd/core/file.h>
@@ -30,6 +31,12 @@ void read_priority(JsonObject& object, int& priority) {
   }
 }
 
+[[noreturn]] void throw_no_validation(const std::string& path) {
+  throw Error("there are no images to measure the accuracy on",
+              {.path = key_path(path, "min_accuracy")},
+              "a run of train with validation data: --hold-out N on the command line");
+}
+
 template <typename Named>
 void read_named(JsonObject& object, const std::string& key, Named& value) {
   const Json* json = object.take(key);
@@ -49,7 +56,14 @@ void PruningHookOptions::verify(const std::string& path) const {
   check_range(key_path(path, "interval"), static_cast<double>(interval), 1);
   check_range(key_path(path, "prunings"), static_cast<double>(prunings), 1);
   check_range(key_path(path, "priority"), priority, 0, 100);
+  check_range(key_path(path, "min_accuracy"), min_accuracy, 0, 1);
   budget.verify(key_path(path, "budget"));
+  if (regulariser && regulariser->chosen_only && mutator.importance.needs != Needs::kWeights) {
+    throw Error("the regulariser '" + regulariser->name +
+                    "' needs its channels chosen before the network trains, and '" +
+                    mutator.importance.name + "' scores need its training",
+                {.path = key_path(path, "mutator.importance")}, "scores from weights, such as l1");
+  }
   if (distill) distill->verify(key_path(path, "distill"));
   const std::string thresholds = key_path(path, "save_sparsity_thr");
   double last = 0;
@@ -89,6 +103,8 @@ void read_json(const Json& json, const std::string& path, PruningHookOptions& op
       .read("schedule", options.schedule)
       .read("budget", options.budget)
       .read("save_sparsity_thr", options.save_sparsity_thr)
+      .read("min_accuracy", options.min_accuracy)
+      .read("regulariser", options.regulariser)
       .read("continue_finetune", options.continue_finetune)
       .read("prune_cfg", options.prune_cfg)
       .read("mutator", options.mutator)
@@ -107,6 +123,7 @@ void to_json(Json& json, const PruningHookOptions& options) {
               {"schedule", options.schedule},
               {"budget", options.budget},
               {"save_sparsity_thr", options.save_sparsity_thr},
+              {"min_accuracy", options.min_accuracy},
               {"continue_finetune", options.continue_finetune},
               {"priority", options.priority},
               {"prune_cfg", options.prune_cfg},
@@ -114,6 +131,7 @@ void to_json(Json& json, const PruningHookOptions& options) {
               {"mutator", options.mutator},
               {"work_dir", options.work_dir},
               {"teacher", options.teacher_file}};
+  if (options.regulariser) json["regulariser"] = *options.regulariser;
   if (options.distill) json["distill"] = *options.distill;
 }
 
@@ -140,6 +158,7 @@ struct PruningHook::State {
     }
     mutator.set_scores(scores);
     mutator.problem(goal()).verify();
+    if (options.regulariser) regularisation.emplace(network, *options.regulariser);
     network.watch([this](const std::vector<at::Tensor>& inputs) { return watch(inputs); });
   }
 
@@ -167,14 +186,30 @@ struct PruningHook::State {
     return [](const Op&, Tensors&) {};
   }
 
-  /// What keeps the last threshold from being passed unsaved.
-  Budget step_goal() {
-    const double progress =
-        static_cast<double>(prunings + 1) / static_cast<double>(options.prunings);
+  /// What the pruning after `before` others keeps; `threshold` is not passed unsaved.
+  Budget step_goal(int64_t before, size_t threshold) {
+    const double progress = static_cast<double>(before + 1) / static_cast<double>(options.prunings);
     Budget step = step_budget(goal(), progress, options.schedule, mutator);
-    if (next_threshold >= options.save_sparsity_thr.size()) return step;
-    const Budget threshold = removed(options.save_sparsity_thr[next_threshold]);
-    return step.params->value < threshold.params->value ? threshold : step;
+    if (threshold >= options.save_sparsity_thr.size()) return step;
+    const Budget save = removed(options.save_sparsity_thr[threshold]);
+    return step.params->value < save.params->value ? save : step;
+  }
+
+  bool reaches(const Budget& budget, size_t threshold) const {
+    return threshold < options.save_sparsity_thr.size() &&
+           budget.params->value <= 1 - options.save_sparsity_thr[threshold];
+  }
+
+  /// Prunings until the goal: more than the options have where thresholds would be passed at once.
+  int64_t prunings_needed() {
+    int64_t count = options.prunings;
+    if (options.save_sparsity_thr.empty()) return count;
+    size_t threshold = 0;
+    for (count = 0; count < options.prunings || threshold < options.save_sparsity_thr.size();
+         ++count) {
+      if (reaches(step_goal(count, threshold), threshold)) ++threshold;
+    }
+    return count;
   }
 
   void score() {
@@ -198,22 +233,66 @@ struct PruningHook::State {
     mutator.set_scores(std::move(worth));
   }
 
-  /// Prunes by one step; returns how tensors are to be cut.
-  StateCut prune() {
+  /// Chooses what the next pruning keeps; nothing changes yet.
+  void choose_next() {
     score();
+    const Plan now = mutator.plan();
+    mutator.allocate(step_goal(prunings, next_threshold), narrowing(options.allocation, mutator));
+    next = mutator.plan();
+    mutator.set_plan(now);
+  }
+
+  bool chooses_ahead() const { return regularisation && regularisation->regulariser().chosen_only; }
+
+  void regularise() {
+    if (done || !regularisation) return;
+    if (chooses_ahead() && !next) choose_next();
+    regularisation->add_to_gradients(next.value_or(Plan()));
+  }
+
+  /// Prunes by one step; returns how tensors are to be cut. Nothing happens where `score_of` the
+  /// smaller network is too low.
+  std::optional<StateCut> prune(const std::function<double(DynamicModel&)>& score_of) {
+    const Plan now = mutator.plan();
+    if (!next) choose_next();
     network.write_back();
-    const Budget budget = step_goal();
-    mutator.allocate(budget, narrowing(options.allocation, mutator));
+    mutator.set_plan(*next);
     certify(mutator);
-    StateCut cut = network.follow();
     statistics.reset();
+    if (takes_too_much(score_of)) {
+      mutator.set_plan(now);
+      // What is pulled to zero stays chosen; other scores may be better next time.
+      if (!chooses_ahead()) next.reset();
+      return std::nullopt;
+    }
+    const Budget budget = step_goal(prunings, next_threshold);
+    StateCut cut = network.follow();
+    next.reset();
+    if (regularisation) regularisation->set_updates(0);
     ++prunings;
-    reaches_threshold = next_threshold < options.save_sparsity_thr.size() &&
-                        budget.params->value <= 1 - options.save_sparsity_thr[next_threshold];
+    reaches_threshold = reaches(budget, next_threshold);
     done = prunings >= options.prunings &&
            (options.save_sparsity_thr.empty() ||
             next_threshold + (reaches_threshold ? 1 : 0) >= options.save_sparsity_thr.size());
     return cut;
+  }
+
+  bool takes_too_much(const std::function<double(DynamicModel&)>& score_of) {
+    refused.reset();
+    if (options.min_accuracy == 0) return false;
+    const double left = score_of(mutator.model());
+    if (left < options.min_accuracy) refused = left;
+    return refused.has_value();
+  }
+
+  /// The plan that keeps this of each unit.
+  Plan plan_with(std::map<std::string, std::vector<Indices>> kept) const {
+    Plan plan = mutator.plan();
+    plan.units.clear();
+    for (auto& [name, blocks] : kept) {
+      plan.units[name] = {mutator.unit(name).num_channels(), std::move(blocks)};
+    }
+    return plan;
   }
 
   bool is_due(int64_t i) const { return !done && i % options.interval == 0; }
@@ -256,6 +335,9 @@ struct PruningHook::State {
   std::optional<RunningStatistics> statistics;
   std::deque<CalibrationBatch> batches;
   std::vector<Scores> scores;  ///< of all units, the last ones
+  std::optional<Regularisation> regularisation;
+  std::optional<Plan> next;       ///< what the next pruning keeps, if that is chosen
+  std::optional<double> refused;  ///< the score that the last pruning would have left
   int64_t prunings = 0;
   size_t next_threshold = 0;
   bool reaches_threshold = false;  ///< by the last pruning
@@ -294,6 +376,9 @@ Loss PruningHook::loss(Loss own) {
       .loss();
 }
 
+std::optional<double> PruningHook::refused_score() const { return state_->refused; }
+void PruningHook::regularise() { state_->regularise(); }
+
 bool PruningHook::after_iteration(int64_t i) {
   if (!state_->is_due(i)) return false;
   if (state_->optimiser == nullptr) {
@@ -301,9 +386,11 @@ bool PruningHook::after_iteration(int64_t i) {
                 "a call of attach before the loop");
   }
   const NamedTensors before = state_->network.parameters();
-  const StateCut cut = state_->prune();
+  const std::optional<StateCut> cut =
+      state_->prune([&](DynamicModel&) -> double { throw_no_validation(state_->config_path); });
+  if (!cut) return false;
   const NamedTensors after = state_->network.parameters();
-  replace_parameters(*state_->optimiser, before, after, cut);
+  replace_parameters(*state_->optimiser, before, after, *cut);
   if (!state_->reaches_threshold) return true;
   const std::string checkpoint = state_->threshold_path(".ckpt");
   state_->export_threshold();
@@ -324,14 +411,21 @@ void PruningHook::before_run(TrainingRun& run) {
   }
   const int64_t interval =
       options.interval * (options.by == IntervalUnit::kEpoch ? run.steps_per_epoch() : 1);
-  if (run.steps() < interval * options.prunings) {
-    throw Error("the run ends at step " + std::to_string(run.steps()) + ", before the last of " +
-                    std::to_string(options.prunings) + " prunings at step " +
-                    std::to_string(interval * options.prunings),
-                {}, "a smaller interval, fewer prunings or more epochs");
+  const int64_t needed = state_->prunings_needed();
+  if (run.steps() < interval * needed) {
+    std::string problem = "the run ends at step " + std::to_string(run.steps()) +
+                          ", before the last of " + std::to_string(needed) + " prunings at step " +
+                          std::to_string(interval * needed);
+    if (!options.save_sparsity_thr.empty()) {
+      problem += ", which reaches the threshold " + Json(options.save_sparsity_thr.back()).dump();
+    }
+    throw Error(problem, {}, "a smaller interval, fewer prunings or more epochs");
   }
+  if (options.min_accuracy > 0 && !run.has_validation()) throw_no_validation(state_->config_path);
   run.set_status(state_->status());
 }
+
+void PruningHook::before_update(TrainingRun&) { state_->regularise(); }
 
 void PruningHook::after_iteration(TrainingRun& run) {
   const bool by_epoch = state_->options.by == IntervalUnit::kEpoch;
@@ -339,8 +433,10 @@ void PruningHook::after_iteration(TrainingRun& run) {
   const int64_t i = by_epoch ? run.step() / run.steps_per_epoch() : run.step();
   if (!state_->is_due(i)) return;
   const NamedTensors before = run.network().parameters();
-  const StateCut cut = state_->prune();
-  run.replace_parameters(before, cut);
+  const auto cut =
+      state_->prune([&](DynamicModel& model) { return run.validate(*trainable(model)).score(); });
+  if (!cut) return;
+  run.replace_parameters(before, *cut);
   run.set_status(state_->status());
   run.metrics()["pruning"] = state_->prunings;
   if (state_->reaches_threshold) {
@@ -372,8 +468,15 @@ Checkpoint PruningHook::state() const {
                   {"done", state_->done},
                   {"exports", state_->exports},
                   {"kept", kept},
+                  {"next", Json::object()},
+                  {"updates", state_->regularisation ? state_->regularisation->updates() : 0},
+                  {"refused", nullptr},
                   {"scores", state_->scores},
                   {"batches", state_->batches.size()}};
+  if (state_->refused) result.facts["refused"] = *state_->refused;
+  if (state_->next) {
+    for (const auto& [name, unit] : state_->next->units) result.facts["next"][name] = unit.kept;
+  }
   if (state_->statistics) result.add("statistics.", state_->statistics->state());
   for (size_t i = 0; i < state_->batches.size(); ++i) {
     result.add("batch." + std::to_string(i) + ".", {{"", state_->batches[i].inputs.front()}});
@@ -382,23 +485,25 @@ Checkpoint PruningHook::state() const {
 }
 
 void PruningHook::load_state(const Checkpoint& saved, TrainingRun& run) {
-  std::map<std::string, std::vector<Indices>> kept;
+  std::map<std::string, std::vector<Indices>> kept, next;
   size_t batches = 0;
+  int64_t updates = 0;
   JsonObject(saved.facts, "PruningHook")
       .require("prunings", state_->prunings)
       .require("next_threshold", state_->next_threshold)
       .require("done", state_->done)
       .require("exports", state_->exports)
       .require("kept", kept)
+      .require("next", next)
+      .require("updates", updates)
+      .require("refused", state_->refused)
       .require("scores", state_->scores)
       .require("batches", batches)
       .finish();
-  Plan plan = state_->mutator.plan();
-  plan.units.clear();
-  for (auto& [name, blocks] : kept) {
-    plan.units[name] = {state_->mutator.unit(name).num_channels(), std::move(blocks)};
-  }
-  state_->mutator.set_plan(plan);
+  state_->mutator.set_plan(state_->plan_with(std::move(kept)));
+  state_->next.reset();
+  if (!next.empty()) state_->next = state_->plan_with(std::move(next));
+  if (state_->regularisation) state_->regularisation->set_updates(updates);
   const NamedTensors before = run.network().parameters();
   state_->network.follow();
   const auto now = all_tensors(state_->network);

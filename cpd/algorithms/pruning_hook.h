@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cpd/algorithms/regulariser.h>
 #include <cpd/algorithms/shrinking_network.h>
 #include <cpd/algorithms/sparsity_schedule.h>
 #include <cpd/distill/distill_options.h>
@@ -26,6 +27,11 @@ struct PruningHookOptions {
   /// Or fractions of the parameters that are removed, ascending; the last one is the goal. At each
   /// of them a checkpoint and a verified export are written to `work_dir`.
   std::vector<double> save_sparsity_thr{};
+  /// The least score on the validation data (accuracy; of label maps mean IoU): a pruning that
+  /// would leave less is put off by an interval, and again. 0: any.
+  double min_accuracy = 0;
+  /// What pulls channels to zero before they are removed.
+  std::optional<Regulariser> regulariser{};
   bool continue_finetune = true;  ///< train on after the goal; otherwise the run ends there
   int priority = 100;             ///< among the hooks of a run
   std::string prune_cfg{};        ///< a `groups.json`, edited or not, for the mutator
@@ -63,7 +69,9 @@ std::unique_ptr<ChannelMutator> make_mutator(Model model, const PruningHookOptio
 ///     hook.attach(optimiser);  // whose parameters are hook.network().parameters()
 ///     Loss loss = hook.loss(smoothed_cross_entropy(0));
 ///     for (int64_t i = 1; ...; ++i) {
-///       ... loss({hook.network().forward(images)}, batch); backward; optimiser.step();
+///       ... loss({hook.network().forward(images)}, batch); backward;
+///       hook.regularise();  // where there is a regulariser
+///       optimiser.step();
 ///       hook.after_iteration(i);
 ///     }
 ///
@@ -88,12 +96,17 @@ class PruningHook : public TrainingHook {
   bool is_done() const;
   /// The files that were written at thresholds.
   const std::vector<std::string>& exports() const;
+  /// The score that the last pruning would have left, if it was put off for `min_accuracy`.
+  std::optional<double> refused_score() const;
 
   // In a loop of one's own.
   /// The optimiser whose parameters follow the network. It must outlive the hook's use.
   void attach(torch::optim::Optimizer& optimiser);
+  /// Adds what the regulariser says to the gradients; before each update of the weights.
+  void regularise();
   /// After the i-th update of the weights, from 1. With intervals of epochs, i counts epochs. True
-  /// if the network was pruned: its parameters are new ones, the optimiser's too.
+  /// if the network was pruned: its parameters are new ones, the optimiser's too. Throws cpd::Error
+  /// with `min_accuracy`: only `train` has validation data.
   bool after_iteration(int64_t i);
   /// True after the goal without `continue_finetune`.
   bool wants_to_stop() const;
@@ -105,6 +118,7 @@ class PruningHook : public TrainingHook {
 
   // In a run of `train`.
   void before_run(TrainingRun& run) override;
+  void before_update(TrainingRun& run) override;
   void after_iteration(TrainingRun& run) override;
   void after_epoch(TrainingRun& run) override;
   void after_run(TrainingRun& run) override;

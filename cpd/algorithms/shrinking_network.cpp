@@ -2,7 +2,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <c10/util/accumulate.h>
-#include <cpd/algorithms/channel_map.h>
 #include <cpd/algorithms/shrinking_network.h>
 #include <cpd/core/error.h>
 #include <cpd/dynamic_ops/compact_form.h>
@@ -150,12 +149,16 @@ StateCut ShrinkingNetwork::follow() {
   return Cut(mutator_.dense(), std::move(before), cut_, dropped_of(mutator_.dense(), compaction));
 }
 
+std::vector<MappedGroup> ShrinkingNetwork::places() const {
+  return map_channels(model_->model(), model_->combing(), mutator_.dense(), mutator_.combing(),
+                      cut_);
+}
+
 std::vector<Scores> ShrinkingNetwork::scores(const Importance& importance,
                                              const Statistics* statistics,
                                              const std::vector<Scores>& before) const {
   const Combing& combing = model_->combing();
-  const auto maps =
-      map_channels(model_->model(), combing, mutator_.dense(), mutator_.combing(), cut_);
+  const auto maps = places();
   const ScoreContext context{model_->model(), combing, mutator_.options().seed, statistics};
   const auto scored = [&](const ChannelGroup& group) {
     Scores own = importance.score(group, context);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cpd/algorithms/channel_map.h>
 #include <cpd/comb/compaction.h>
 #include <cpd/importance/running_statistics.h>
 #include <cpd/mutators/channel_mutator.h>
@@ -52,6 +53,10 @@ class ShrinkingNetwork : public Trainable {
   /// shape that a parameter or buffer had (momentum, say); it fits where the mutator keeps no
   /// channel that it had removed before.
   StateCut follow();
+
+  /// For each group of the network as it is now its place in the network that was given; no
+  /// channels where it has become too small to be found again.
+  std::vector<MappedGroup> places() const;
 
   /// Scores of all units of the mutator by an importance that looks at the network as it is now;
   /// channels that are gone score lower than any other. Units that have become too small to be

@@ -48,6 +48,10 @@ CalibrationData calibration_data(const po::variables_map& values, const ImageSha
   DataOptions options = data_options(values);
   if (options.data.empty()) return {};
   DatasetPointer dataset = open_dataset(options, "train");
+  const int64_t held_out = values.count("hold-out") > 0 ? whole_of(values, "hold-out", 0) : 0;
+  if (held_out > 0 && held_out < dataset->size()) {
+    dataset = split_off(dataset, held_out, options.seed).first;
+  }
   if (options.images == 0) {
     dataset = drawn(dataset, std::min(dataset->size(), calibration_images(shape)), options.seed);
   }

@@ -134,7 +134,9 @@ void add_budget_options(po::options_description& options) {
       "memory", value("A"), "keep weights and peak activations: 0.5, 100MB")(
       "memory-batch", value("N"), "batch size that --memory is for (default: 1)")(
       "latency", value("A"), "keep the predicted latency: 0.5, 12ms")(
-      "channels", value("A"), "keep so many channels: 0.5, 2000");
+      "channels", value("A"), "keep so many channels: 0.5, 2000")(
+      "min-accuracy", value("R"),
+      "prune only as far as leaves this accuracy on the images of --hold-out: 0.9");
 }
 
 namespace {
@@ -168,6 +170,16 @@ void set_steps(const po::variables_map& values, MethodOptions& method) {
   }
 }
 
+void set_min_accuracy(const po::variables_map& values, MethodOptions& method) {
+  if (!given(values, "min-accuracy")) return;
+  double* least = min_accuracy_of(method);
+  if (least == nullptr) {
+    throw UsageError("--min-accuracy: the method of " + text_of(values, "config") +
+                     " does not choose what is kept; expected OneShot or Iterative");
+  }
+  *least = real_of(values, "min-accuracy", 0, 1);
+}
+
 /// Options of training over those of the configuration; `--epochs` makes OneShot train.
 void set_training(const po::variables_map& values, MethodOptions& method) {
   if (given(values, "epochs") && train_options_of(method) == nullptr) {
@@ -194,6 +206,7 @@ MethodOptions method_options(const po::variables_map& values) {
     as_usage("importance", [&] { mutator.importance = text_of(values, "importance"); });
   }
   set_steps(values, method);
+  set_min_accuracy(values, method);
   const std::string table = text_of(values, "latency-table");
   if (!table.empty()) {
     mutator.latency_table = std::make_shared<LatencyTable>(in_file(table, latency_table_from_json));

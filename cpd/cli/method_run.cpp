@@ -33,25 +33,6 @@ Report apply_structure(ChannelMutator& mutator, const PruneTask& task) {
   return report;
 }
 
-}  // namespace
-
-MethodImages read_images(const po::variables_map& values, const PruneTask& task,
-                         const Model& model) {
-  MethodImages images;
-  const auto* one_shot = std::get_if<OneShotOptions>(&task.method);
-  const bool needs = one_shot != nullptr &&
-                     (task.structure ? one_shot->compensation.type != CompensationType::kNone
-                                     : needs_data(*one_shot));
-  if (needs && given(values, "data")) {
-    images.calibration = calibration_data(values, image_shape(model));
-  }
-  MethodOptions method = task.method;
-  if (train_options_of(method) != nullptr) images.training.emplace(values, image_shape(model));
-  return images;
-}
-
-namespace {
-
 TrainCallbacks callbacks_for(const char* title) {
   TrainCallbacks callbacks;
   callbacks.interrupted = &interruption();
@@ -72,6 +53,9 @@ Pruned run_one_shot(const PruneTask& task, OneShotOptions options, MethodImages&
   } else if (options.train) {
     report =
         algorithm->run(images.calibration, images.training->sources(), callbacks_for("fine-tune"));
+  } else if (options.min_accuracy > 0) {
+    const TrainData data = images.training->sources();
+    report = algorithm->run(images.calibration, *data.validation);
   } else {
     report = algorithm->run(images.calibration);
   }
@@ -106,6 +90,30 @@ Pruned run_distill(const PruneTask& task, const DistillAlgorithmOptions& options
 }
 
 }  // namespace
+
+MethodImages read_images(const po::variables_map& values, const PruneTask& task,
+                         const Model& model) {
+  MethodImages images;
+  const auto* one_shot = std::get_if<OneShotOptions>(&task.method);
+  const bool needs = one_shot != nullptr &&
+                     (task.structure ? one_shot->compensation.type != CompensationType::kNone
+                                     : needs_data(*one_shot));
+  if (needs && given(values, "data")) {
+    images.calibration = calibration_data(values, image_shape(model));
+  }
+  MethodOptions method = task.method;
+  const double* least = min_accuracy_of(method);
+  const bool measures = least != nullptr && *least > 0;
+  if (measures && !(given(values, "data") && whole_of(values, "hold-out", 0) > 0)) {
+    throw UsageError(
+        "an accuracy that must be left can only be measured on labelled images; expected --data, "
+        "and --hold-out N for those that are not trained on");
+  }
+  if (measures || train_options_of(method) != nullptr) {
+    images.training.emplace(values, image_shape(model));
+  }
+  return images;
+}
 
 Pruned run_method(const PruneTask& task, const Level& level, MethodImages& images,
                   std::shared_ptr<const Model> model) {

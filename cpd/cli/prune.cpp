@@ -84,10 +84,16 @@ PruneTask read_task(const po::variables_map& values) {
   if (task.structure && budget) {
     throw UsageError("a budget and --plan or --choices are given: only one can say what is kept");
   }
-  if (!task.structure && !budget && !has_choices(task.method)) {
+  const double* least = min_accuracy_of(task.method);
+  const bool measures = least != nullptr && *least > 0;
+  if (task.structure && measures) {
+    throw UsageError(
+        "--min-accuracy and --plan or --choices are given: only one can say what is kept");
+  }
+  if (!task.structure && !budget && !measures && !has_choices(task.method)) {
     throw UsageError(
         "nothing says how much to keep; expected a budget such as --macs 0.5, or --ratio 0.5, "
-        "--plan or --choices");
+        "--min-accuracy, --plan or --choices");
   }
   if (!task.dry && !given(values, "output")) {
     throw UsageError("-o is missing: the file to write the pruned network to (or --dry-run)");

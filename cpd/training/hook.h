@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/training/checkpoint.h>
+#include <cpd/training/evaluate.h>
 #include <cpd/training/loss.h>
 #include <cpd/training/optimiser.h>
 #include <cpd/training/train_options.h>
@@ -37,6 +38,9 @@ class TrainingRun {
   /// average follow. `before` are the parameters that it had; `cut` makes of a tensor with the
   /// shape that a parameter or buffer had one with its present shape.
   virtual void replace_parameters(const NamedTensors& before, const StateCut& cut) = 0;
+  virtual bool has_validation() const = 0;
+  /// How well a network does on the run's validation data. Throws cpd::Error if there is none.
+  virtual Evaluation validate(Trainable& network) = 0;
 };
 
 /// What happens besides training itself. Hooks run in ascending order of `priority`, those of the

@@ -139,6 +139,12 @@ class Run : public TrainingRun {
   Json& metrics() override { return metrics_; }
   void save(const std::string& path) override { save_checkpoint(checkpoint(), path); }
   void stop() override { stopped_ = true; }
+  bool has_validation() const override { return data_.validation.has_value(); }
+  Evaluation validate(Trainable& network) override {
+    if (!data_.validation) throw Error("there is no validation data");
+    return evaluate(network, *data_.validation,
+                    {.device = options_.device, .bf16 = options_.bf16, .quiet = true});
+  }
   void replace_parameters(const NamedTensors& before, const StateCut& cut) override {
     network_.to(device_);
     cpd::replace_parameters(*optimiser_, before, network_.parameters(), cut);
@@ -276,21 +282,16 @@ class Run : public TrainingRun {
     sums_ = {};
     const bool last = result_.epoch == options_.epochs;
     if (data_.validation && (last || result_.epoch % options_.evaluate_every == 0)) {
-      validate(line);
+      validate_epoch(line);
     }
     for (const auto& hook : hooks_) hook->after_epoch(*this);
     log(std::move(line));
     keep_best();
   }
 
-  Evaluation evaluation() {
-    return evaluate(network_, *data_.validation,
-                    {.device = options_.device, .bf16 = options_.bf16, .quiet = true});
-  }
-
-  void validate(Json& line) {
+  void validate_epoch(Json& line) {
     if (average_) average_->exchange(network_);
-    result_.evaluation = evaluation();
+    result_.evaluation = validate(network_);
     if (average_) average_->exchange(network_);
     evaluated_at_ = result_.epoch;
     line["validation_accuracy"] = result_.evaluation->accuracy;
@@ -320,7 +321,7 @@ class Run : public TrainingRun {
   void take_best() {
     if (best_.empty() || result_.best_epoch == result_.epoch) return;
     copy_tensors(best_, all_tensors(network_));
-    if (data_.validation) result_.evaluation = evaluation();
+    if (data_.validation) result_.evaluation = validate(network_);
   }
 
   void log_step() { log({{"step", result_.step}, {"lr", rate_}, {"loss", step_loss_}}); }

@@ -1,4 +1,5 @@
 #include <cpd/algorithms/fine_tune.h>
+#include <cpd/algorithms/growing_regularisation.h>
 #include <cpd/algorithms/iterative.h>
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/step_budget.h>
@@ -9,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <support/network.h>
+#include <torch/optim/optimizer.h>
 #include <torch/optim/sgd.h>
 #include <torch/script.h>
 #include <training/fixture.h>
@@ -108,56 +110,63 @@ at::Tensor sliced(const Plan& plan, const std::string& name, const at::Tensor& d
   return dimensions == plan.parameters.end() ? dense.clone() : cut(dense, dimensions->second);
 }
 
-TEST(ShrinkingNetwork, CutsTheOptimiserAlong) {
+class ShrinkingOptimiser : public ::testing::TestWithParam<OptimiserType> {
+ protected:
+  static void step(ShrinkingNetwork& network, torch::optim::Optimizer& optimiser) {
+    optimiser.zero_grad();
+    network.forward(images_of(6)).square().mean().backward();
+    optimiser.step();
+  }
+
+  OptimiserOptions options_{.type = GetParam(), .lr = 0.05, .weight_decay = 1e-3};
+};
+
+TEST_P(ShrinkingOptimiser, RemembersWhatAFreshOneDoesWithTheSlicedState) {
   ChannelMutator mutator(small_model());
   ShrinkingNetwork network(mutator);
   network.train(false);
-  const auto options = torch::optim::SGDOptions(0.05).momentum(0.9).weight_decay(1e-3);
-  const auto tensors = [](const NamedTensors& named) {
-    std::vector<at::Tensor> all;
-    for (const auto& [name, tensor] : named) all.push_back(tensor);
-    return all;
-  };
-  torch::optim::SGD optimiser(tensors(network.parameters()), options);
-  const auto step = [&](ShrinkingNetwork& net, torch::optim::SGD& optim) {
-    optim.zero_grad();
-    net.forward(images_of(6)).square().mean().backward();
-    optim.step();
-  };
+  const auto optimiser = make_optimiser(options_, network.parameters());
   // Two shrinkings after one another; what was removed first must not come back.
   for (const double ratio : {0.7, 0.4}) {
-    step(network, optimiser);
-    const auto state = optimiser_state(optimiser, network.parameters());
+    step(network, *optimiser);
+    const auto state = optimiser_state(*optimiser, network.parameters());
     const Plan before = mutator.plan();
     network.write_back();
     mutator.allocate({.ratio = ratio}, narrowing("global", mutator));
     const NamedTensors old = network.parameters();
     const StateCut how = network.follow();
-    replace_parameters(optimiser, old, network.parameters(), how);
+    replace_parameters(*optimiser, old, network.parameters(), how);
 
     ShrinkingNetwork fresh(mutator);
     fresh.train(false);
-    torch::optim::SGD expected(tensors(fresh.parameters()), options);
+    const auto expected = make_optimiser(options_, fresh.parameters());
     std::map<std::string, at::Tensor> memory;
-    for (const auto& [name, tensor] : old) {
+    for (const auto& [key, value] : state) {
+      memory[key] = value;
+      if (value.dim() == 0) continue;  // a number of steps
+      // At the dense positions that the old network held, then as the new plan has it.
+      const std::string name = key.substr(0, key.rfind('.'));
       const at::Tensor& dense = mutator.dense().find(name)->tensor;
-      // Momentum at the dense positions that the old network held, then as the new plan has it.
       at::Tensor spread = torch::zeros_like(dense);
       const at::Tensor place =
           sliced(before, name, torch::arange(dense.numel()).view(dense.sizes()));
-      spread.view(-1).index_copy_(0, place.reshape(-1),
-                                  state.at(name + ".momentum_buffer").reshape(-1));
-      memory[name + ".momentum_buffer"] = sliced(mutator.plan(), name, spread);
+      spread.view(-1).index_copy_(0, place.reshape(-1), value.reshape(-1));
+      memory[key] = sliced(mutator.plan(), name, spread);
     }
-    set_optimiser_state(expected, fresh.parameters(), memory);
+    EXPECT_GE(memory.size(), fresh.parameters().size());
+    set_optimiser_state(*expected, fresh.parameters(), memory);
     EXPECT_EQ(differences(network, fresh), "");
     for (int i = 0; i < 2; ++i) {
-      step(network, optimiser);
-      step(fresh, expected);
+      step(network, *optimiser);
+      step(fresh, *expected);
     }
     EXPECT_EQ(differences(network, fresh), "");
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(All, ShrinkingOptimiser,
+                         ::testing::Values(OptimiserType::kSgd, OptimiserType::kAdam,
+                                           OptimiserType::kAdamW));
 
 TEST(ShrinkingNetwork, ScoresTheChannelsThatAreLeft) {
   // Batch norm scales tell channels apart: what is left must keep its own.
@@ -259,9 +268,9 @@ TEST(Iterative, MeetsItsBudgetAndKeepsWhatItLearnt) {
 }
 
 TEST(Iterative, ResumesAsIfItHadNeverStopped) {
-  for (const char* importance : {"fisher", "activation"}) {
+  for (const std::string importance : {"fisher", "activation", "l1"}) {
     for (const int64_t stop : {2, 7, 12, 20}) {
-      SCOPED_TRACE(std::string(importance) + " " + std::to_string(stop));
+      SCOPED_TRACE(importance + " " + std::to_string(stop));
       struct Stops : TrainingHook {
         explicit Stops(int64_t step) : at(step) {}
         std::string name() const override { return "stops"; }
@@ -274,6 +283,7 @@ TEST(Iterative, ResumesAsIfItHadNeverStopped) {
       const Folder folder, whole_folder;
       IterativeOptions options = iterative_options();
       options.mutator.importance = importance;
+      if (importance == "l1") options.regulariser = regulariser(GrowingOptions{.delta = 0.1});
       options.train.ema = 0.8;
       options.train.work_dir = whole_folder.path();
       const auto never = std::make_shared<Stops>(-1), stops = std::make_shared<Stops>(stop);
@@ -383,6 +393,28 @@ TEST(PruningHook, SavesAtEachThreshold) {
     before = parameters;
   }
   EXPECT_EQ(load_checkpoint(folder / "pruned/sparsity_40.ckpt").facts.at("step"), 4);
+}
+
+TEST(PruningHook, NamesTheThresholdThatWouldNotBeReached) {
+  const Folder folder;
+  PruningHookOptions options;
+  options.mutator.importance = "l1";
+  options.interval = 2;
+  options.prunings = 1;  // and one more for each of the other thresholds
+  options.schedule = "one_pass";
+  options.save_sparsity_thr = {0.2, 0.3, 0.4};
+  options.work_dir = folder.path();
+  const auto exports = [&](int64_t epochs) {
+    const auto mutator = make_mutator(small_model(), options);
+    const auto hook = std::make_shared<PruningHook>(*mutator, options);
+    Loader training = loader_of(32, 1, true, 8);
+    train(hook->network(), {training}, {.epochs = epochs}, {.hooks = {hook}, .quiet = true});
+    return hook->exports().size();
+  };
+  EXPECT_THAT(message_of([&] { exports(1); }),
+              HasSubstr("the run ends at step 4, before the last of 3 prunings at step 6, which "
+                        "reaches the threshold 0.4"));
+  EXPECT_EQ(exports(2), 3u);
 }
 
 TEST(PruningHook, EndsTheRunWithoutFineTuning) {

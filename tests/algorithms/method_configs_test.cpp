@@ -90,7 +90,8 @@ INSTANTIATE_TEST_SUITE_P(Samples, MethodConfig,
                          ::testing::Values("l1_one_shot", "fpgm", "network_slimming", "agp",
                                            "taylor_iterative", "group_fisher",
                                            "iterative_distilled", "distill", "cpd_hook",
-                                           "cpd_hook_distilled", "l1_fine_tuned", "two_of_four"));
+                                           "cpd_hook_distilled", "l1_fine_tuned", "two_of_four",
+                                           "group_lasso", "growing_regularisation"));
 
 }  // namespace
 }  // namespace cpd::testing

@@ -123,6 +123,9 @@ TEST_F(BadInput, AmountsThatMakeNoSense) {
               HasSubstr("only one budget may be"));
   EXPECT_THAT(prune_refused(2, {"--macs", "0.5,0.5"}), HasSubstr("levels that differ"));
   EXPECT_THAT(prune_refused(2, {}), HasSubstr("nothing says how much to keep"));
+  EXPECT_THAT(prune_refused(2, {"--min-accuracy", "90"}),
+              HasSubstr("--min-accuracy: the value is '90'; expected a number, from 0 to 1"));
+  EXPECT_THAT(prune_refused(2, {"--min-accuracy", "0.9"}), HasSubstr("--hold-out N"));
   EXPECT_THAT(prune_refused(2, {"--macs", "0.5", "--divisor", "0"}),
               HasSubstr("--divisor: the value is '0'; expected a whole number"));
   EXPECT_THAT(prune_refused(2, {"--macs", "0.5", "--min-ratio", "2"}),
