@@ -13,7 +13,7 @@ void add_distill_options(po::options_description& options) {
   options.add_options()("teacher", value("TEACHER"),
                         "the network to learn from: a file or zoo:NAME")(
       "loss", value("NAME")->default_value("kl"),
-      "how outputs are compared with the teacher's: kl, dist, hard, mse")(
+      "how outputs are compared with the teacher's: kl, dist, hard, mse, cwd (label maps)")(
       "temperature", value("R"), "by which kl and dist soften the outputs")(
       "label-weight", value("R")->default_value("1"), "weight of the loss against the labels");
   add_data_options(options);
@@ -44,7 +44,10 @@ int run_distill(const po::variables_map& values) {
   check_outputs(values, {"output"});
   const auto model = std::make_shared<const Model>(read_model_file(path, values, teacher_path));
   DynamicModel network(model, std::make_shared<const Combing>(comb(*model)));
-  Distiller distiller(read_model_file(teacher_path, values, path), network, distill);
+  const auto labels = [&](const std::vector<at::Tensor>& outputs, const at::Tensor& classes) {
+    return cross_entropy(outputs, {at::Tensor(), classes}, options.label_smoothing);
+  };
+  Distiller distiller(read_model_file(teacher_path, values, path), network, distill, labels);
   TrainingImages images(values, image_shape(*model));
   const Loss loss = [&](const std::vector<at::Tensor>& outputs, const Batch& batch) {
     return distiller.loss(network, {{batch.images}, outputs, {}, batch.labels}).total;

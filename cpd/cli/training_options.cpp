@@ -180,11 +180,15 @@ void deliver_trained(const po::variables_map& values, const TrainResult& result,
   std::vector<std::pair<std::string, std::string>> facts = {
       {"epochs", std::to_string(result.epoch)}, {"loss", Json(result.loss).dump()}};
   if (result.evaluation) {
+    const std::string images = std::to_string(result.evaluation->images) + " held-out images";
     json["held_out"] = {{"images", result.evaluation->images},
                         {"accuracy", result.evaluation->accuracy}};
-    facts.emplace_back("accuracy", percent_text(result.evaluation->accuracy) + " of " +
-                                       std::to_string(result.evaluation->images) +
-                                       " held-out images");
+    if (result.evaluation->mean_iou) {
+      json["held_out"]["mean_iou"] = *result.evaluation->mean_iou;
+      facts.emplace_back("mean IoU", percent_text(*result.evaluation->mean_iou) + " on " + images);
+    } else {
+      facts.emplace_back("accuracy", percent_text(result.evaluation->accuracy) + " of " + images);
+    }
     if (result.best_epoch > 0) {
       json["best_epoch"] = result.best_epoch;
       facts.emplace_back("best epoch", std::to_string(result.best_epoch));
