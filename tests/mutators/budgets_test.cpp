@@ -58,11 +58,11 @@ double reachable(const ChannelMutator& mutator, const CostAt& cost, Random& rand
   return part + (1 - part) * (0.05 + 0.9 * random.uniform());
 }
 
-class EveryNetwork : public ::testing::TestWithParam<std::string> {};
+class ZooBudgets : public ::testing::TestWithParam<std::string> {};
 
 /// With budgets of every kind and any allocation: no cost above what was asked, and no step of any
 /// unit left that would still fit.
-TEST_P(EveryNetwork, MeetsRandomBudgetsOfEveryKindAndUsesThem) {
+TEST_P(ZooBudgets, MeetsRandomBudgetsOfEveryKindAndUsesThem) {
   const auto model = std::make_shared<const Model>(model_of(GetParam()));
   const auto latencies = std::make_shared<const LatencyTable>(made_up_latencies(*model));
   Random random(mix(7, GetParam().size(), static_cast<uint64_t>(GetParam().back())));
@@ -108,7 +108,7 @@ TEST_P(EveryNetwork, MeetsRandomBudgetsOfEveryKindAndUsesThem) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, EveryNetwork, ::testing::ValuesIn(network_names()),
+INSTANTIATE_TEST_SUITE_P(All, ZooBudgets, ::testing::ValuesIn(network_names()),
                          [](const auto& test) { return test.param; });
 
 }  // namespace
