@@ -144,8 +144,9 @@ TEST_F(Road, BlocksAreDroppedOnRequest) {
   EXPECT_EQ(cpd({"prune", net, "--plan", "plan.json", "-o", "again.pt"}).status, 0);
   EXPECT_THAT(cpd({"compare", "net.pt", "again.pt", "--input", "2,1,28,28"}).out,
               HasSubstr("100.0 %"));
+  const Json report = read_json_file(path("report.json"));
   int dropped = 0;
-  for (const auto& [name, unit] : read_json_file(path("report.json")).at("units").items()) {
+  for (const auto& [name, unit] : report.at("units").items()) {
     dropped += unit.at("kept") == 0 ? 1 : 0;
   }
   EXPECT_GT(dropped, 0);
