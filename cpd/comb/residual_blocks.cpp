@@ -62,7 +62,7 @@ std::vector<ValueId> dominators_of(const Graph& graph) {
   for (size_t value = 0; value < count; ++value) {
     const size_t dominator = found[value];
     result.push_back(dominator == none || dominator == count ? -1
-                                                              : static_cast<ValueId>(dominator));
+                                                             : static_cast<ValueId>(dominator));
   }
   return result;
 }
