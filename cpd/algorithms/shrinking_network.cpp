@@ -5,7 +5,7 @@
 #include <cpd/algorithms/shrinking_network.h>
 #include <cpd/core/error.h>
 #include <cpd/dynamic_ops/compact_form.h>
-#include <cpd/mutators/block_scores.h>
+#include <cpd/mutators/group_scores.h>
 
 #include <algorithm>
 #include <set>
@@ -160,18 +160,17 @@ std::vector<Scores> ShrinkingNetwork::scores(const Importance& importance,
   const Combing& combing = model_->combing();
   const auto maps = places();
   const ScoreContext context{model_->model(), combing, mutator_.options().seed, statistics};
-  const auto scored = [&](const ChannelGroup& group) {
+  GroupScores scores(model_->model(), combing, [&](const ChannelGroup& group) {
     Scores own = importance.score(group, context);
     return mutator_.options().normalises() ? normalised(std::move(own)) : own;
-  };
-  const BlockScores blocks(model_->model(), combing, scored);
+  });
   std::vector<Scores> result = before;
   for (size_t g = 0; g < maps.size(); ++g) {
     if (maps[g].channels.empty()) continue;
     const auto& unit = mutator_.units()[maps[g].group];
     if (!unit->is_mutable()) continue;
     const ChannelGroup& group = combing.groups[g];
-    const Scores own = group.kind == UnitKind::kBlocks ? Scores{{blocks.of(group)}} : scored(group);
+    const Scores& own = scores.of(group);
     check_scores(group, own);
     Scores& dense = result[maps[g].group];
     const auto of = static_cast<size_t>(unit->num_channels());

@@ -3,8 +3,8 @@
 #include <cpd/core/text.h>
 #include <cpd/cost/costs_by_width.h>
 #include <cpd/cost/measure.h>
-#include <cpd/mutators/block_scores.h>
 #include <cpd/mutators/channel_mutator.h>
+#include <cpd/mutators/group_scores.h>
 #include <cpd/mutators/limits.h>
 #include <cpd/units/mutable_block_unit.h>
 #include <cpd/units/plan_of.h>
@@ -270,17 +270,14 @@ const std::vector<Scores>& ChannelMutator::score(const Statistics* statistics) {
                 "images or other inputs to run through the network");
   }
   const ScoreContext context{*model_, *combing_, options_.seed, statistics};
-  const auto scored = [&](const ChannelGroup& group) {
-    Scores scores = options_.importance.score(group, context);
-    return options_.normalises() ? normalised(std::move(scores)) : scores;
-  };
-  const BlockScores blocks(*model_, *combing_, scored);
+  GroupScores scores(*model_, *combing_, [&](const ChannelGroup& group) {
+    Scores own = options_.importance.score(group, context);
+    return options_.normalises() ? normalised(std::move(own)) : own;
+  });
   std::vector<Scores> all;
   for (const auto& unit : units_) {
     all.emplace_back();
-    if (!unit->is_mutable()) continue;
-    const bool is_block = unit->group().kind == UnitKind::kBlocks;
-    all.back() = is_block ? Scores{{blocks.of(unit->group())}} : scored(unit->group());
+    if (unit->is_mutable()) all.back() = scores.of(unit->group());
   }
   divide_by_savings(all);
   set_scores(std::move(all));

@@ -1,5 +1,5 @@
 #include <cpd/comb/residual_blocks.h>
-#include <cpd/mutators/block_scores.h>
+#include <cpd/mutators/group_scores.h>
 
 #include <algorithm>
 #include <set>
@@ -29,10 +29,17 @@ std::set<ValueId> parameters_of(const Model& model, const Combing& combing, Prim
 
 }  // namespace
 
-BlockScores::BlockScores(const Model& model, const Combing& combing, Score score)
+GroupScores::GroupScores(const Model& model, const Combing& combing, Score score)
     : model_(model), combing_(combing), score_(std::move(score)) {}
 
-double BlockScores::of(const ChannelGroup& block) const {
+const Scores& GroupScores::of(const ChannelGroup& group) {
+  const auto known = known_.find(group.name);
+  if (known != known_.end()) return known->second;
+  Scores scores = group.kind == UnitKind::kBlocks ? Scores{{worth_of(group)}} : score_(group);
+  return known_.emplace(group.name, std::move(scores)).first->second;
+}
+
+double GroupScores::worth_of(const ChannelGroup& block) {
   const auto own = parameters_of(model_, combing_, block.blocks.front().front());
   double inner = 0, part = 0;
   for (const auto& group : combing_.groups) {
@@ -46,10 +53,10 @@ double BlockScores::of(const ChannelGroup& block) const {
       own_writers += is_own;
     }
     if (inside == static_cast<int64_t>(group.members.size())) {
-      inner = std::max(inner, total(score_(group)));
+      inner = std::max(inner, total(of(group)));
     } else if (own_writers > 0 && inner == 0) {
-      part = std::max(part, total(score_(group)) * static_cast<double>(own_writers) /
-                                static_cast<double>(writers));
+      part = std::max(
+          part, total(of(group)) * static_cast<double>(own_writers) / static_cast<double>(writers));
     }
   }
   return inner > 0 ? inner : part;
