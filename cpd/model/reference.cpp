@@ -10,6 +10,7 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <limits>
+#include <optional>
 
 namespace cpd {
 namespace {
@@ -125,7 +126,8 @@ std::vector<at::Tensor> unrecorded(const std::function<std::vector<at::Tensor>()
 }
 
 GraphRun run_graph(const Model& model, const std::vector<at::Tensor>& inputs, bool training) {
-  const BufferGuard buffers(model);
+  std::optional<BufferGuard> buffers;
+  if (training) buffers.emplace(model);
   const c10::AutoGradMode grad(true);
   const Execution execution(model.graph);
   Tensors values(model.graph.values.size());
