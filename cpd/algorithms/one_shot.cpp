@@ -180,21 +180,24 @@ Budget OneShot::allocate_while_accurate(const CalibrationData& data, const Batch
   const auto budget_at = [&](double progress) {
     return step_budget(goal, progress, "linear", mutator());
   };
-  const auto leaves = [&](double progress, Report& notes) {
+  double good = 0, bad = 1, present = 0;  // parts of the way to the budget
+  Report attempt;                         // of `present`, which the network is pruned to
+  const auto leaves = [&](double progress) {
+    present = progress;
+    attempt = report;
     mutator().set_values({});
     allocate(budget_at(progress), data);
     certify(mutator());
-    compensate(data, notes);
-    notes.accuracy["pruned"] = accuracy();
-    return notes.accuracy["pruned"] >= least;
+    compensate(data, attempt);
+    attempt.accuracy["pruned"] = accuracy();
+    return attempt.accuracy["pruned"] >= least;
   };
-  double good = 0, bad = 1;
   for (int i = 0; i <= kHalvings && good < 1; ++i) {
     const double progress = i == 0 ? 1 : (good + bad) / 2;
-    Report ignored;
-    (leaves(progress, ignored) ? good : bad) = progress;
+    (leaves(progress) ? good : bad) = progress;
   }
-  leaves(good, report);
+  if (present != good) leaves(good);
+  report = attempt;
   report.notes.push_back("pruned as far as leaves an accuracy of " + percent_text(least) + ": " +
                          percent_text(report.accuracy["pruned"]) + " on the validation data, " +
                          percent_text(dense) + " before");
