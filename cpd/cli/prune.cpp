@@ -57,23 +57,17 @@ void read_structure(const po::variables_map& values, PruneTask& task) {
   }
 }
 
-bool names_blocks(const std::variant<Choices, Plan>& structure) {
-  const auto is_block = [](const auto& unit) { return is_block_name(unit.first); };
-  if (const Choices* choices = std::get_if<Choices>(&structure)) {
-    return std::any_of(choices->begin(), choices->end(), is_block);
-  }
-  const auto& units = std::get<Plan>(structure).units;
-  return std::any_of(units.begin(), units.end(), is_block);
-}
-
 PruneTask read_task(const po::variables_map& values) {
   PruneTask task;
   task.method = method_options(values);
   task.levels = budgets_of(values, budget_in(task.method));
   task.dry = values.count("dry-run") > 0;
   read_structure(values, task);
-  if (task.structure && names_blocks(*task.structure)) {
-    mutator_options_of(task.method).blocks = true;
+  if (task.structure) {
+    const auto* plan = std::get_if<Plan>(&*task.structure);
+    const bool blocks = plan != nullptr ? names_blocks(plan->units)
+                                        : names_blocks(std::get<Choices>(*task.structure));
+    if (blocks) mutator_options_of(task.method).blocks = true;
   }
   const bool budget = !task.levels.front().budget.empty();
   if (task.structure && std::holds_alternative<IterativeOptions>(task.method)) {

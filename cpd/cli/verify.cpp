@@ -5,8 +5,6 @@
 #include <cpd/core/json.h>
 #include <cpd/exporters/export.h>
 
-#include <algorithm>
-
 namespace cpd::cli {
 namespace {
 
@@ -47,8 +45,7 @@ int run_verify(const po::variables_map& values) {
   const Model dense = read_model_file(text_of(values, "DENSE"), values, pruned);
   const Plan plan = read_plan(values, pruned);
   CombOptions options;
-  options.blocks = std::any_of(plan.units.begin(), plan.units.end(),
-                               [](const auto& unit) { return is_block_name(unit.first); });
+  options.blocks = names_blocks(plan.units);
   const Combing combing = comb(dense, options);
   const Verification verification =
       at_path(given(values, "PLAN") ? text_of(values, "PLAN") : pruned,

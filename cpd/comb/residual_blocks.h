@@ -3,6 +3,7 @@
 #include <cpd/comb/combing.h>
 #include <cpd/model/model.h>
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -15,6 +16,13 @@ std::vector<ResidualBlock> find_residual_blocks(const Model& model);
 
 /// Is it the name of a block's unit? Those of channels have no `#block` in them.
 bool is_block_name(const std::string& unit);
+
+/// Is there a block among the units of a plan or of choices, which are maps by name?
+template <typename Units>
+bool names_blocks(const Units& units) {
+  return std::any_of(units.begin(), units.end(),
+                     [](const auto& unit) { return is_block_name(unit.first); });
+}
 
 /// What is left of a network when a keep drops residual blocks: their ops are gone, and their sums
 /// are what they were added to. Value ids stay.
