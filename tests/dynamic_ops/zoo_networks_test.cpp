@@ -1,6 +1,5 @@
-#include <cpd/zoo/network.h>
 #include <gtest/gtest.h>
-#include <support/small_spec.h>
+#include <support/small_network.h>
 
 #include <map>
 
@@ -11,25 +10,14 @@ namespace {
 
 using testing::error_of;
 using testing::half_of;
-
-std::shared_ptr<ZooNetwork> network_of(const std::string& name) {
-  auto network = make_network(testing::small_spec(name), 1);
-  network->to(torch::kDouble);
-  randomise_statistics(*network, 2);
-  network->eval();
-  return network;
-}
-
-at::Tensor images(int64_t batch) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{4});
-  return torch::randn({batch, 3, 32, 32}, generator, torch::kDouble);
-}
+using testing::small_images;
+using testing::small_network;
 
 DynamicModel dynamic_model_of(const std::shared_ptr<ZooNetwork>& network) {
   const Forward outputs = [&](const std::vector<at::Tensor>& inputs) {
     return network->outputs(inputs.front());
   };
-  auto model = std::make_shared<const Model>(trace_model(*network, outputs, {images(2)}));
+  auto model = std::make_shared<const Model>(trace_model(*network, outputs, {small_images(2)}));
   auto combing = std::make_shared<const Combing>(comb(*model));
   return DynamicModel(model, combing);
 }
@@ -52,18 +40,18 @@ bool draws_numbers(const Model& model) {
 class EveryZooNetwork : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryZooNetwork, RunsAsTheOriginalWithEverythingKept) {
-  const auto network = network_of(GetParam());
-  const auto twin = network_of(GetParam());
+  const auto network = small_network(GetParam());
+  const auto twin = small_network(GetParam());
   auto dynamic = dynamic_model_of(twin);
   for (const bool training : {false, true}) {
     SCOPED_TRACE(training ? "training" : "evaluation");
     network->train(training);
     dynamic.train(training);
     torch::manual_seed(5);
-    const auto expected = network->outputs(images(3));
+    const auto expected = network->outputs(small_images(3));
     loss_of(expected).backward();
     torch::manual_seed(5);
-    const auto output = dynamic.forward(std::vector<at::Tensor>{images(3)});
+    const auto output = dynamic.forward(std::vector<at::Tensor>{small_images(3)});
     loss_of(output).backward();
     ASSERT_EQ(output.size(), expected.size());
     for (size_t i = 0; i < output.size(); ++i) {
@@ -94,7 +82,7 @@ Step step_of(torch::nn::Module& network, DynamicModel& dynamic, RunMode mode) {
   for (const auto& item : network.named_buffers()) before[item.key()] = item.value().clone();
   dynamic.set_mode(mode);
   Step step;
-  step.outputs = dynamic.forward(std::vector<at::Tensor>{images(4)});
+  step.outputs = dynamic.forward(std::vector<at::Tensor>{small_images(4)});
   loss_of(step.outputs).backward();
   for (const auto& item : network.named_parameters()) {
     step.gradients[item.key()] = item.value().grad();
@@ -109,7 +97,7 @@ Step step_of(torch::nn::Module& network, DynamicModel& dynamic, RunMode mode) {
 }
 
 TEST_P(EveryZooNetwork, MaskedEqualsCompact) {
-  const auto network = network_of(GetParam());
+  const auto network = small_network(GetParam());
   auto dynamic = dynamic_model_of(network);
   dynamic.set_keep(half_of(dynamic.combing(), 7));
   for (const bool training : {false, true}) {

@@ -3,11 +3,10 @@
 #include <cpd/exporters/compact_module.h>
 #include <cpd/exporters/export_pruned.h>
 #include <cpd/mutators/groups_of.h>
-#include <cpd/zoo/network.h>
 #include <gmock/gmock.h>
 #include <support/executed_products.h>
 #include <support/network.h>
-#include <support/small_spec.h>
+#include <support/small_network.h>
 
 #include "exported.h"
 
@@ -26,21 +25,8 @@ const std::string kAttention = "blocks.0.attn#block";
 const std::string kMlp = "blocks.1.mlp#block";
 const std::string kResidual = "layer2.1#block";
 
-std::shared_ptr<ZooNetwork> network_of(const std::string& name) {
-  auto network = make_network(small_spec(name), 1);
-  network->to(torch::kDouble);
-  randomise_statistics(*network, 2);
-  network->eval();
-  return network;
-}
-
-at::Tensor images(int64_t batch) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{4});
-  return torch::randn({batch, 3, 32, 32}, generator, torch::kDouble);
-}
-
 std::shared_ptr<const Model> model_of(const std::string& name) {
-  return std::make_shared<const Model>(trace_model(network_of(name), {images(2)}));
+  return std::make_shared<const Model>(trace_model(small_network(name), {small_images(2)}));
 }
 
 ChannelMutator with_blocks(const std::string& name, MutatorOptions options = {}) {
@@ -62,26 +48,26 @@ at::Tensor run_file(const std::string& path, const at::Tensor& input) {
 /// The dense network in which the last layer of a branch gives nothing.
 at::Tensor without(const std::string& name, const std::vector<std::string>& last_layers) {
   const torch::NoGradGuard no_grad;
-  const auto network = network_of(name);
+  const auto network = small_network(name);
   for (auto& parameter : network->named_parameters()) {
     for (const auto& layer : last_layers) {
       if (parameter.key().starts_with(layer + ".")) parameter.value().zero_();
     }
   }
-  return network->forward(images(3));
+  return network->forward(small_images(3));
 }
 
 class DroppedBlocksOf : public ExportTest {
  protected:
   void exports_as(ChannelMutator& mutator, const at::Tensor& expected) {
     export_torchscript(mutator, path("pruned.pt"), {.force = true});
-    EXPECT_LE(error_of(run_file(path("pruned.pt"), images(3)), expected), 1e-9);
-    EXPECT_LE(error_of(mutator.model().forward(images(3)), expected), 1e-9);
+    EXPECT_LE(error_of(run_file(path("pruned.pt"), small_images(3)), expected), 1e-9);
+    EXPECT_LE(error_of(mutator.model().forward(small_images(3)), expected), 1e-9);
     const auto verification =
         verify_export(mutator.dense(), mutator.combing(), path("pruned.pt"), mutator.plan());
     EXPECT_TRUE(verification.ok()) << verification.text();
     const ExecutedProducts products;
-    run_file(path("pruned.pt"), images(1));
+    run_file(path("pruned.pt"), small_images(1));
     EXPECT_EQ(mutator.cost().macs, products.macs());
     int64_t parameters = 0;
     const auto file = torch::jit::load(path("pruned.pt"));
@@ -117,9 +103,11 @@ TEST_F(DroppedBlocksOf, ANetworkGoWithChannelsOfOthers) {
     ChannelMutator mutator = with_blocks(name, {.importance = "random"});
     for (uint64_t seed = 0; seed < 3; ++seed) {
       mutator.set_choices(mutator.sample_choices(seed));
-      exports_as(mutator, mutator.model().forward(images(3)));
+      exports_as(mutator, mutator.model().forward(small_images(3)));
       const auto module = export_module(mutator);
-      EXPECT_LE(error_of(module->forward(images(3)), mutator.model().forward(images(3))), 1e-9);
+      EXPECT_LE(
+          error_of(module->forward(small_images(3)), mutator.model().forward(small_images(3))),
+          1e-9);
     }
   }
 }
@@ -228,7 +216,7 @@ TEST(BlockUnits, AreWorthTheMostValuableUnitInsideThem) {
 TEST(BlockUnits, AreFollowedByARefit) {
   const auto model = model_of("resnet20");
   CalibrationData data;
-  data.push_back({{images(16)}});
+  data.push_back({{small_images(16)}});
   const auto error_with = [&](CompensationType type) {
     OneShotOptions options;
     options.mutator.blocks = true;
@@ -238,8 +226,8 @@ TEST(BlockUnits, AreFollowedByARefit) {
     mutator.set_choices({{kResidual, int64_t{0}}, {"layer1.1#block", int64_t{0}}});
     Report report;
     algorithm.compensate(data, report);
-    const at::Tensor dense = ChannelMutator(model).model().forward(images(16));
-    return error_of(mutator.model().forward(images(16)), dense);
+    const at::Tensor dense = ChannelMutator(model).model().forward(small_images(16));
+    return error_of(mutator.model().forward(small_images(16)), dense);
   };
   EXPECT_LT(error_with(CompensationType::kRefit), 0.5 * error_with(CompensationType::kNone));
 }

@@ -1,34 +1,20 @@
 #include <cpd/core/error.h>
 #include <cpd/exporters/export_pruned.h>
-#include <cpd/zoo/network.h>
 #include <gmock/gmock.h>
 #include <support/executed_products.h>
 #include <support/network.h>
-#include <support/small_spec.h>
+#include <support/small_network.h>
 
 #include "exported.h"
 
 namespace cpd::testing {
 namespace {
 
-std::shared_ptr<ZooNetwork> network_of(const std::string& name) {
-  auto network = make_network(small_spec(name), 1);
-  network->to(torch::kDouble);
-  randomise_statistics(*network, 2);
-  network->eval();
-  return network;
-}
-
-at::Tensor images(int64_t batch) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{4});
-  return torch::randn({batch, 3, 32, 32}, generator, torch::kDouble);
-}
-
 Model model_of(const std::shared_ptr<ZooNetwork>& network) {
   const Forward outputs = [&](const std::vector<at::Tensor>& inputs) {
     return network->outputs(inputs.front());
   };
-  return trace_model(*network, outputs, {images(2)});
+  return trace_model(*network, outputs, {small_images(2)});
 }
 
 /// 1 for the elements of a tensor that one dimension of a plan keeps, read from the plan alone.
@@ -82,7 +68,7 @@ void expect_near(const std::vector<at::Tensor>& actual, const std::vector<at::Te
 class EveryTransformer : public ExportTest, public ::testing::WithParamInterface<std::string> {};
 
 TEST_P(EveryTransformer, RunsExportedAsItRunsMasked) {
-  ChannelMutator mutator(model_of(network_of(GetParam())), {.importance = "random"});
+  ChannelMutator mutator(model_of(small_network(GetParam())), {.importance = "random"});
   for (uint64_t seed = 0; seed < 3; ++seed) {
     mutator.set_choices(mutator.sample_choices(seed));
     export_torchscript(mutator, path("pruned.pt"), {.force = true});
@@ -91,29 +77,29 @@ TEST_P(EveryTransformer, RunsExportedAsItRunsMasked) {
     EXPECT_TRUE(verification.ok()) << verification.text();
     for (const int64_t batch : {2, 3}) {
       const torch::NoGradGuard no_grad;
-      expect_near(run_file(path("pruned.pt"), images(batch)),
-                  mutator.model().forward(std::vector<at::Tensor>{images(batch)}));
+      expect_near(run_file(path("pruned.pt"), small_images(batch)),
+                  mutator.model().forward(std::vector<at::Tensor>{small_images(batch)}));
     }
   }
 }
 
 TEST_P(EveryTransformer, EqualsTheDenseNetworkWithReadersOfZero) {
   MutatorOptions options{.importance = "random", .exact_only = true};
-  ChannelMutator mutator(model_of(network_of(GetParam())), options);
+  ChannelMutator mutator(model_of(small_network(GetParam())), options);
   for (uint64_t seed = 3; seed < 6; ++seed) {
     mutator.set_choices(mutator.sample_choices(seed));
     export_torchscript(mutator, path("pruned.pt"), {.force = true});
-    const auto zeroed = network_of(GetParam());
+    const auto zeroed = small_network(GetParam());
     zero_readers(*zeroed, mutator.plan());
     const torch::NoGradGuard no_grad;
-    const auto expected = zeroed->outputs(images(3));
-    expect_near(run_file(path("pruned.pt"), images(3)), expected);
-    EXPECT_GT(error_of(expected[0], network_of(GetParam())->outputs(images(3))[0]), 1e-3);
+    const auto expected = zeroed->outputs(small_images(3));
+    expect_near(run_file(path("pruned.pt"), small_images(3)), expected);
+    EXPECT_GT(error_of(expected[0], small_network(GetParam())->outputs(small_images(3))[0]), 1e-3);
   }
 }
 
 TEST_P(EveryTransformer, CostsWhatItsExportCosts) {
-  ChannelMutator mutator(model_of(network_of(GetParam())), {.importance = "random"});
+  ChannelMutator mutator(model_of(small_network(GetParam())), {.importance = "random"});
   for (uint64_t seed = 6; seed < 8; ++seed) {
     mutator.set_choices(mutator.sample_choices(seed));
     export_torchscript(mutator, path("pruned.pt"), {.force = true});
@@ -122,7 +108,7 @@ TEST_P(EveryTransformer, CostsWhatItsExportCosts) {
       parameters += tensor.numel();
     }
     const ExecutedProducts products;
-    run_file(path("pruned.pt"), images(1));
+    run_file(path("pruned.pt"), small_images(1));
     EXPECT_EQ(mutator.cost().macs, products.macs());
     EXPECT_EQ(mutator.cost().parameters, parameters);
   }
@@ -150,7 +136,7 @@ using ::testing::Pair;
 
 TEST(TransformerUnits, OfADeitAreOneOfEachKindInABlockAndTheStream) {
   for (const std::string name : {"deit_tiny_patch16_224", "vit_b_16"}) {
-    const Combing combing = comb(model_of(network_of(name)));
+    const Combing combing = comb(model_of(small_network(name)));
     EXPECT_THAT(units_by_role(combing),
                 ElementsAre(Pair("heads rows 3 exact", 2), Pair("mlp plain 96 exact", 2),
                             Pair("qk columns 8 x3 operand", 2),
@@ -170,7 +156,7 @@ std::vector<std::string> members_of(const Model& model, const ChannelGroup& grou
 }
 
 TEST(TransformerUnits, TheStreamHoldsTokensPositionsPatchesNormsAndHead) {
-  const Model model = model_of(network_of("deit_tiny_patch16_224"));
+  const Model model = model_of(small_network("deit_tiny_patch16_224"));
   const Combing combing = comb(model);
   const auto stream = std::find_if(combing.groups.begin(), combing.groups.end(),
                                    [](const auto& group) { return group.role == "stream"; });
@@ -191,7 +177,8 @@ TEST(TransformerUnits, TheStreamHoldsTokensPositionsPatchesNormsAndHead) {
 }
 
 TEST(TransformerUnits, AreAddressedByRole) {
-  const auto model = std::make_shared<const Model>(model_of(network_of("deit_tiny_patch16_224")));
+  const auto model =
+      std::make_shared<const Model>(model_of(small_network("deit_tiny_patch16_224")));
   for (const std::string role : {"heads", "qk", "v", "mlp", "stream"}) {
     MutatorOptions options{.importance = "random", .only = {role + ".*"}};
     ChannelMutator mutator(model, options);
