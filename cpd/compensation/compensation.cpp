@@ -36,19 +36,14 @@ class Compensating {
       : model_(model),
         combing_(combing),
         keep_(keep),
-        data_(within_memory(data, options.memory)),
         options_(options),
-        rules_(rules) {
+        rules_(rules),
+        data_(in_passes(model, within_memory(data, options.memory))) {
     result_.samples = samples_in(model, data_);
   }
 
   Compensation run() {
-    SideBySide plain = sweep(model_);
-    plain.run([](OpId) {});
-    result_.error_before = result_.error_after = plain.output_error();
-    if (options_.type == CompensationType::kRefit || options_.type == CompensationType::kBias) {
-      fit();
-    }
+    fit();
     if (options_.type != CompensationType::kNone && options_.recalibrate.value_or(true)) {
       recalibrate();
     }
@@ -58,7 +53,9 @@ class Compensating {
  private:
   /// A dense and a pruned network live side by side.
   CalibrationData within_memory(const CalibrationData& data, int64_t memory) {
-    const double sample = 2 * bytes_per_sample(model_, model_.graph);
+    const CompactForm pruned(model_, combing_, keep_, rules_);
+    const double sample = bytes_per_sample(model_, model_.graph) +
+                          bytes_per_sample(model_, pruned.execution().graph());
     const auto most = static_cast<int64_t>(static_cast<double>(memory) / std::max(sample, 1.0));
     const int64_t given = samples_in(model_, data);
     if (most >= given) return data;
@@ -78,19 +75,28 @@ class Compensating {
 
   std::string title(const char* step) const { return options_.quiet ? "" : step; }
 
+  /// Of types that fit nothing, only the errors come out.
   void fit() {
+    const bool fits =
+        options_.type == CompensationType::kRefit || options_.type == CompensationType::kBias;
     SideBySide side = sweep(model_);
     Refit refit(side, options_, result_.notes);
-    side.run([&](OpId op) { refit.visit(op); }, title("compensate"));
+    side.run({.looks_at = [&](const Op& op) { return fits && Refit::looks_at(op); },
+              .visit = [&](OpId op) { refit.visit(op); }},
+             fits ? title("compensate") : "");
     result_.values = side.values_set();
     result_.error_after = side.output_error();
+    result_.error_before = fits ? side.output_error_before() : result_.error_after;
   }
 
   void recalibrate() {
     const Model changed = with_values(model_, result_.values);
     SideBySide side = sweep(changed);
     Recalibrate norms(side);
-    side.run([&](OpId op) { norms.visit(op); }, title("recalibrate"));
+    side.run({.looks_at = Recalibrate::looks_at,
+              .visit = [&](OpId op) { norms.visit(op); },
+              .needs_outputs = false},
+             title("recalibrate"));
     const double error = side.output_error();
     if (!options_.recalibrate.has_value() && error >= result_.error_after) {
       result_.notes.push_back(
@@ -106,9 +112,9 @@ class Compensating {
   const Combing& combing_;
   const Keep& keep_;
   Compensation result_;
-  CalibrationData data_;
   const CompensationOptions& options_;
   const Rules& rules_;
+  CalibrationData data_;
 };
 
 }  // namespace

@@ -33,24 +33,30 @@ at::Tensor solve_symmetric(const at::Tensor& matrix, const at::Tensor& ridge,
 }  // namespace
 
 void LeastSquares::add(const at::Tensor& inputs, const at::Tensor& targets) {
-  const at::Tensor x = inputs.to(at::kDouble), y = targets.to(at::kDouble);
+  const int64_t groups = inputs.size(0), columns = inputs.size(2), outputs = targets.size(2);
   if (rows_ == 0) {
-    inputs_ = at::zeros({x.size(0), 1, x.size(2)}, x.options());
-    targets_ = at::zeros({y.size(0), 1, y.size(2)}, y.options());
-    square_ = at::zeros({x.size(0)}, x.options());
-    if (!keeps_rows_) cross_ = at::zeros({x.size(0), y.size(2), x.size(2)}, x.options());
+    const auto wide = inputs.options().dtype(at::kDouble);
+    inputs_ = at::zeros({groups, 1, columns}, wide);
+    targets_ = at::zeros({groups, 1, outputs}, wide);
+    square_ = at::zeros({groups}, wide);
+    if (!keeps_rows_) cross_ = at::zeros({groups, outputs, columns}, wide);
   }
-  rows_ += x.size(1);
-  inputs_.add_(x.sum(1, true));
-  targets_.add_(y.sum(1, true));
-  square_.add_(x.square().mean(2).sum(1));
+  rows_ += inputs.size(1);
+  inputs_.add_(inputs.sum(1, true, at::kDouble));
+  targets_.add_(targets.sum(1, true, at::kDouble));
+  square_.add_(inputs.square().sum({1, 2}, false, at::kDouble), 1.0 / static_cast<double>(columns));
   if (keeps_rows_) {
-    input_rows_.push_back(x);
-    target_rows_.push_back(y);
+    input_rows_.push_back(inputs.to(at::kDouble));
+    target_rows_.push_back(targets.to(at::kDouble));
     return;
   }
-  gram_.add(x);
-  cross_.baddbmm_(y.transpose(1, 2), x);
+  gram_.add(inputs);
+  cross_.add_(targets.transpose(1, 2).bmm(inputs.sub(gram_.shift())));
+}
+
+/// Sum of y x'.
+at::Tensor LeastSquares::cross() const {
+  return at::baddbmm(cross_, targets_.transpose(1, 2), gram_.shift().to(at::kDouble));
 }
 
 Fit LeastSquares::solve(const at::Tensor& old_weight, double ridge, bool constant) const {
@@ -71,7 +77,7 @@ at::Tensor LeastSquares::best_constant(const at::Tensor& weight) const {
 /// The change of the weight from the normal equations.
 at::Tensor LeastSquares::by_columns(const at::Tensor& old, double ridge, bool constant) const {
   const auto count = static_cast<double>(rows_);
-  at::Tensor gram = gram_.matrix().div(count), cross = cross_.div(count);
+  at::Tensor gram = gram_.matrix().div(count), cross = this->cross().div(count);
   if (constant) {
     const at::Tensor means = inputs_.div(count);
     gram = at::baddbmm(gram, means.transpose(1, 2), means, 1, -1);

@@ -14,9 +14,9 @@ struct Fit {
   at::Tensor constant;  ///< undefined if none was asked for
 };
 
-/// Linear least squares from rows that come in pieces, for several groups at once, in double
-/// precision. Finds the weight W and the constant c that make |X W' + c - Y|^2 / rows + r |W -
-/// W0|^2 least, where r is `ridge` times the mean square of the entries of X; c is not held back.
+/// Linear least squares from rows that come in pieces, for several groups at once, with sums in
+/// double precision. Finds the weight W and the constant c that make |X W' + c - Y|^2 / rows + r |W
+/// - W0|^2 least, where r is `ridge` times the mean square of the entries of X; c is not held back.
 ///
 /// Keeps Gram matrices where there are more rows than columns, and the rows themselves otherwise:
 /// the solution is the same (Woodbury's identity), the memory that of the smaller one.
@@ -34,6 +34,7 @@ class LeastSquares {
   at::Tensor best_constant(const at::Tensor& old_weight) const;
 
  private:
+  at::Tensor cross() const;
   at::Tensor by_columns(const at::Tensor& old_weight, double ridge, bool constant) const;
   at::Tensor by_rows(const at::Tensor& old_weight, double ridge, bool constant) const;
 
@@ -42,7 +43,7 @@ class LeastSquares {
   at::Tensor inputs_, targets_;  ///< sums over rows: (groups, 1, columns), (groups, 1, outputs)
   at::Tensor square_;            ///< mean square of the inputs' entries, summed over rows: (groups)
   GramSum gram_;
-  at::Tensor cross_;  ///< (groups, outputs, columns)
+  at::Tensor cross_;  ///< of y and x about its shift: (groups, outputs, columns)
   std::vector<at::Tensor> input_rows_, target_rows_;
 };
 

@@ -18,19 +18,16 @@ bool is_depthwise(const LayerRows& layer, const at::Tensor& weight) {
   return layer.groups() > 1 && weight.size(1) == 1;
 }
 
-/// A tensor over channels, to be multiplied with a value (N, channels, ...).
-at::Tensor along_channels(const at::Tensor& channels, const at::Tensor& value) {
-  std::vector<int64_t> sizes(static_cast<size_t>(value.dim()), 1);
-  sizes[1] = channels.numel();
-  return channels.view(sizes);
-}
-
 }  // namespace
 
 Refit::Refit(SideBySide& sweep, const CompensationOptions& options, std::vector<std::string>& notes)
     : sweep_(sweep), options_(options), notes_(notes), users_(sweep.graph().users()) {
   const auto outputs = sweep.graph().output_values();
   outputs_.insert(outputs.begin(), outputs.end());
+}
+
+bool Refit::looks_at(const Op& op) {
+  return op.kind == "aten::convolution" || op.kind == "aten::linear";
 }
 
 void Refit::visit(OpId op) {
@@ -63,11 +60,16 @@ std::string Refit::why_not(const LayerRows& layer) const {
 }
 
 /// Follows the output through a batch norm and dropout to an addition.
-Refit::Sum Refit::sum_after(ValueId value) const {
+Refit::Sum Refit::sum_after(const LayerRows& layer) const {
+  const auto dims = [&](ValueId id) { return sweep_.graph().value(id).shape.size(); };
+  // A batch norm behind a linear layer on sequences is not over the layer's outputs.
+  const bool channels_second = dims(layer.output()) == dims(layer.weight());
+  ValueId value = layer.output();
   at::Tensor scale;
   for (OpId user = only_user_of(value); user >= 0; user = only_user_of(value)) {
     const Op& op = sweep_.graph().op(user);
-    if (op.kind == "aten::batch_norm" && op.has("running_var") && !scale.defined()) {
+    if (op.kind == "aten::batch_norm" && op.has("running_var") && !scale.defined() &&
+        channels_second) {
       scale = sweep_.parameter(op.tensor("running_var")).add(op.real("eps")).rsqrt();
       if (op.has("weight")) scale = scale.mul(sweep_.parameter(op.tensor("weight")));
     } else if (op.kind == "aten::add" && op.has("alpha") && op.real("alpha") == 1) {
@@ -88,16 +90,21 @@ Refit::Sum Refit::sum_after(ValueId value) const {
 }
 
 /// What the layer should give: what it gives in the dense network, and what the rest of the sum
-/// lacks.
-at::Tensor Refit::target(size_t batch, const LayerRows& layer, const Sum& sum) const {
+/// lacks. Rows are cut out last: the function returned is called for a piece of them at a time.
+Refit::Target Refit::target(size_t batch, const LayerRows& layer, const Sum& sum) const {
   const at::Tensor own = sweep_.dense(batch, layer.output());
-  if (sum.other < 0) return own;
-  const at::Tensor missing = sweep_.dense(batch, sum.twin).sub(sweep_.pruned(batch, sum.other));
-  if (!sum.scale.defined()) return own.add(missing);
-  const at::Tensor size = sum.scale.abs();
-  const at::Tensor factor =
-      at::where(size.gt(size.max().mul(1e-4)), sum.scale.reciprocal(), at::zeros_like(size));
-  return own.add(missing.mul(along_channels(factor, missing)));
+  if (sum.other < 0) return [=](const at::Tensor& index) { return layer.outputs(own, index); };
+  const at::Tensor dense = sweep_.dense(batch, sum.twin), other = sweep_.pruned(batch, sum.other);
+  at::Tensor factor;
+  if (sum.scale.defined()) {
+    const at::Tensor size = sum.scale.abs();
+    factor = at::where(size.gt(size.max().mul(1e-4)), sum.scale.reciprocal(), at::zeros_like(size))
+                 .reshape({layer.groups(), 1, -1});
+  }
+  return [=](const at::Tensor& index) {
+    const at::Tensor missing = layer.outputs(dense, index).sub(layer.outputs(other, index));
+    return layer.outputs(own, index).add(factor.defined() ? missing.mul(factor) : missing);
+  };
 }
 
 void Refit::fit(const LayerRows& layer) {
@@ -118,8 +125,8 @@ void Refit::fit(const LayerRows& layer) {
 LeastSquares Refit::gathered(const LayerRows& layer) const {
   const int64_t columns = layer.matrix(sweep_.parameter(layer.weight())).size(2);
   const int64_t samples = sweep_.samples();
-  const int64_t wanted =
-      std::min(options_.positions, columns > kMostColumns ? kRowsOfWideLayers : options_.positions);
+  const int64_t wanted = columns > kMostColumns ? std::min(options_.positions, kRowsOfWideLayers)
+                                                : rows_worth(columns, options_.positions);
   const int64_t per_sample = (wanted + samples - 1) / samples;
   const auto piece = std::max<int64_t>(1, kPiece / (8 * columns * layer.groups()));
   const uint64_t seed = mix(options_.seed, static_cast<uint64_t>(layer.op()));
@@ -132,12 +139,13 @@ LeastSquares Refit::gathered(const LayerRows& layer) const {
     first += sweep_.samples(b);
   }
   LeastSquares squares(columns, rows);
-  const Sum sum = options_.follow_sums ? sum_after(layer.output()) : Sum{};
+  const Sum sum = options_.follow_sums ? sum_after(layer) : Sum{};
   for (size_t b = 0; b < sweep_.batches(); ++b) {
-    const at::Tensor made = target(b, layer, sum);
+    const Target target_rows = target(b, layer, sum);
+    const at::Tensor &read = sweep_.pruned(b, layer.input()),
+                     &given = sweep_.whole(b, layer.output());
     for (const at::Tensor& index : drawn[b].split(piece)) {
-      squares.add(layer.inputs(sweep_.pruned(b, layer.input()), made, index),
-                  layer.outputs(made, index));
+      squares.add(layer.inputs(read, given, index), target_rows(index));
     }
   }
   return squares;

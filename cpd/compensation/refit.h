@@ -5,6 +5,7 @@
 #include <cpd/compensation/side_by_side.h>
 #include <cpd/importance/layer_rows.h>
 
+#include <functional>
 #include <set>
 
 namespace cpd {
@@ -16,6 +17,8 @@ class Refit {
   Refit(SideBySide& sweep, const CompensationOptions& options, std::vector<std::string>& notes);
 
   /// To be called with each op of the sweep.
+  /// May `visit` have something to do there?
+  static bool looks_at(const Op& op);
   void visit(OpId op);
 
  private:
@@ -30,8 +33,10 @@ class Refit {
   ValueId only_user_of(ValueId value) const;
   bool is_own(ValueId parameter) const;
   std::string why_not(const LayerRows& layer) const;
-  Sum sum_after(ValueId value) const;
-  at::Tensor target(size_t batch, const LayerRows& layer, const Sum& sum) const;
+  Sum sum_after(const LayerRows& layer) const;
+  /// Rows that are wanted, from flat positions in the layer's output.
+  using Target = std::function<at::Tensor(const at::Tensor& index)>;
+  Target target(size_t batch, const LayerRows& layer, const Sum& sum) const;
   LeastSquares gathered(const LayerRows& layer) const;
   void fit(const LayerRows& layer);
   void put_constant(const ConstantPlace& place, const at::Tensor& constant);
@@ -47,6 +52,7 @@ class Refit {
 class Recalibrate {
  public:
   explicit Recalibrate(SideBySide& sweep) : sweep_(sweep), users_(sweep.graph().users()) {}
+  static bool looks_at(const Op& op) { return op.kind == "aten::batch_norm"; }
   void visit(OpId op);
 
  private:

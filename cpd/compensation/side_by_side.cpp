@@ -1,5 +1,6 @@
 #include <ATen/core/grad_mode.h>
 #include <cpd/compensation/side_by_side.h>
+#include <cpd/core/memory.h>
 #include <cpd/core/progress.h>
 #include <cpd/importance/calibration.h>
 
@@ -21,7 +22,8 @@ SideBySide::SideBySide(const Model& model, const Model& changed, const Combing& 
       dropped_(model.graph, combing, keep),
       execution_(model.graph),
       masks_(model.graph, combing),
-      form_(changed, combing, keep, rules) {
+      form_(changed, combing, keep, rules),
+      data_(data) {
   masks_.set_keep(keep);
   for (const auto& batch : data) {
     Tensors& dense = dense_.emplace_back(model.graph.values.size());
@@ -43,35 +45,49 @@ int64_t SideBySide::samples() const {
   return std::accumulate(samples_.begin(), samples_.end(), int64_t{0});
 }
 
-void SideBySide::run(const Visitor& visit, const std::string& title) {
+void SideBySide::run(const Visitor& visitor, const std::string& title) {
   const at::NoGradGuard no_grad;
   const auto count = static_cast<OpId>(graph().ops.size());
   const auto progress = title.empty() ? nullptr : std::make_unique<Progress>(title, count);
-  OpId dense_op = 0;
+  give_back_freed_memory();
+  OpId done = 0;  // ops of the dense network
   for (OpId op = 0; op < count; ++op) {
     const OpId twin = compaction().dense_ops[static_cast<size_t>(op)];
-    for (; dense_op < twin; ++dense_op) {
-      run_op(execution_, dense_op, dense_);
-      free_after(execution_, dense_op, dense_);
+    const bool looks = visitor.looks_at(graph().op(op));
+    for (size_t b = 0; b < batches(); ++b) {
+      run_dropped(b, done, twin);
+      if (looks && !visitor.needs_outputs) continue;
+      execution_.run_op(twin, dense_[b]);
+      if (!looks) run_pruned(b, op, twin);
     }
-    run_op(execution_, twin, dense_);
-    visit(op);
-    run_op(form_.execution(), op, pruned_);
-    free_after(execution_, twin, dense_);
-    free_after(form_.execution(), op, pruned_);
-    dense_op = twin + 1;
+    if (looks) {
+      visitor.visit(op);
+      for (size_t b = 0; b < batches(); ++b) {
+        if (!visitor.needs_outputs) execution_.run_op(twin, dense_[b]);
+        run_pruned(b, op, twin);
+      }
+      give_back_freed_memory();
+    }
+    done = twin + 1;
     if (progress) progress->update(op + 1);
   }
 }
 
-void SideBySide::run_op(const Execution& execution, OpId op, std::vector<Tensors>& batches) {
-  for (auto& values : batches) execution.run_op(op, values);
+void SideBySide::run_dropped(size_t batch, OpId begin, OpId end) {
+  for (OpId op = begin; op < end; ++op) {
+    execution_.run_op(op, dense_[batch]);
+    free_after(execution_, op, dense_[batch]);
+  }
 }
 
-void SideBySide::free_after(const Execution& execution, OpId op, std::vector<Tensors>& batches) {
-  for (auto& values : batches) {
-    for (ValueId dead : execution.last_uses(op)) values[static_cast<size_t>(dead)] = at::Tensor();
-  }
+void SideBySide::run_pruned(size_t batch, OpId op, OpId twin) {
+  form_.execution().run_op(op, pruned_[batch]);
+  free_after(execution_, twin, dense_[batch]);
+  free_after(form_.execution(), op, pruned_[batch]);
+}
+
+void SideBySide::free_after(const Execution& execution, OpId op, Tensors& values) {
+  for (ValueId dead : execution.last_uses(op)) values[static_cast<size_t>(dead)] = at::Tensor();
 }
 
 ValueId SideBySide::twin(OpId reader, ValueId operand) const {
@@ -108,18 +124,40 @@ std::map<std::string, at::Tensor> SideBySide::values_set() const {
 }
 
 double SideBySide::output_error() const {
+  double difference = 0, size = 0;
+  for (size_t b = 0; b < batches(); ++b) add_error(b, pruned_[b], difference, size);
+  return size > 0 ? difference / size : 0;
+}
+
+double SideBySide::output_error_before() {
   const at::NoGradGuard no_grad;
   double difference = 0, size = 0;
-  for (ValueId value : model_.graph.output_values()) {
-    for (size_t b = 0; b < batches(); ++b) {
-      const at::Tensor &expected = whole(b, value), &actual = pruned(b, dropped_.resolved(value));
-      if (!expected.is_floating_point()) continue;
-      const at::Tensor wide = expected.to(at::kDouble);
-      difference += wide.sub(actual.to(at::kDouble)).square().sum().item<double>();
-      size += wide.square().sum().item<double>();
+  for (size_t b = 0; b < batches(); ++b) {
+    Tensors values(graph().values.size());
+    for (size_t i = 0; i < data_[b].inputs.size(); ++i) {
+      values[static_cast<size_t>(graph().inputs[i])] = data_[b].inputs[i].detach();
     }
+    form_.bind(values);
+    for (OpId op = 0; op < static_cast<OpId>(graph().ops.size()); ++op) {
+      form_.execution().run_op(op, values);
+      free_after(form_.execution(), op, values);
+    }
+    add_error(b, values, difference, size);
   }
   return size > 0 ? difference / size : 0;
+}
+
+void SideBySide::add_error(size_t batch, const Tensors& pruned, double& difference,
+                           double& size) const {
+  const at::NoGradGuard no_grad;
+  for (ValueId value : model_.graph.output_values()) {
+    const at::Tensor &expected = whole(batch, value),
+                     &actual = at(pruned, dropped_.resolved(value));
+    if (!expected.is_floating_point()) continue;
+    const at::Tensor wide = expected.to(at::kDouble);
+    difference += wide.sub(actual.to(at::kDouble)).square().sum().item<double>();
+    size += wide.square().sum().item<double>();
+  }
 }
 
 }  // namespace cpd

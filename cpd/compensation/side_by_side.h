@@ -19,17 +19,24 @@ namespace cpd {
 /// become.
 class SideBySide {
  public:
-  /// Called before the pruned network runs op `op` of its graph; of the dense network the same op
-  /// has run already, and its operands are still there.
-  using Visitor = std::function<void(OpId op)>;
+  /// What is done on the way, before the pruned network runs certain ops of its graph.
+  struct Visitor {
+    std::function<bool(const Op&)> looks_at;
+    std::function<void(OpId)> visit;
+    /// The dense network has run the same op already, and its operands are still there; otherwise
+    /// only these are.
+    bool needs_outputs = true;
+  };
 
   /// The dense network is `model`; the pruned one is cut out of `changed`, which may have other
   /// values in its tensors. What is given must outlive it.
   SideBySide(const Model& model, const Model& changed, const Combing& combing, const Keep& keep,
              const Rules& rules, const CalibrationData& data);
 
-  /// Goes through the graph once. `title`: of the progress shown; empty: none.
-  void run(const Visitor& visit, const std::string& title = "");
+  /// Goes through the graph once. All batches wait for one another only where the visitor looks:
+  /// elsewhere no more than one has both what an op reads and what it gives. `title`: of the
+  /// progress shown; empty: none.
+  void run(const Visitor& visitor, const std::string& title = "");
 
   const Graph& graph() const { return form_.execution().graph(); }  ///< the pruned network's
   const Compaction& compaction() const { return form_.compaction(); }
@@ -61,19 +68,27 @@ class SideBySide {
   /// Mean squared difference of the outputs, relative to the mean square of the dense ones. After
   /// `run`.
   double output_error() const;
+  /// The same for the pruned network as it was before any parameter was set.
+  double output_error_before();
 
  private:
+  /// Adds what the outputs of a batch are off by, and their size.
+  void add_error(size_t batch, const Tensors& pruned, double& difference, double& size) const;
   static const at::Tensor& at(const Tensors& values, ValueId value) {
     return values[static_cast<size_t>(value)];
   }
-  static void run_op(const Execution& execution, OpId op, std::vector<Tensors>& batches);
-  static void free_after(const Execution& execution, OpId op, std::vector<Tensors>& batches);
+  /// Runs ops of the dense network, from `begin` to before `end`, that are dropped from the other.
+  void run_dropped(size_t batch, OpId begin, OpId end);
+  /// Runs an op of the pruned network, whose twin has run, and frees what neither needs any more.
+  void run_pruned(size_t batch, OpId op, OpId twin);
+  static void free_after(const Execution& execution, OpId op, Tensors& values);
 
   const Model &model_, &changed_;
   DroppedBlocks dropped_;
   Execution execution_;
   ChannelMasks masks_;
   CompactForm form_;
+  const CalibrationData& data_;
   std::vector<Tensors> dense_, pruned_;  ///< by batch
   std::vector<int64_t> samples_;
   std::map<ValueId, at::Tensor> set_;

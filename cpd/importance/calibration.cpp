@@ -1,5 +1,6 @@
 #include <ATen/ops/isfinite.h>
 #include <cpd/core/error.h>
+#include <cpd/cost/peak_memory.h>
 #include <cpd/importance/calibration.h>
 
 #include <algorithm>
@@ -46,6 +47,26 @@ void check_input(const Model& model, size_t i, const at::Tensor& tensor) {
   }
 }
 
+/// Of all values that the network computes.
+double bytes_per_sample(const Model& model) {
+  double bytes = 0;
+  for (const Value& value : model.graph.values) {
+    if (value.kind != ValueKind::kResult) continue;
+    auto size = static_cast<double>(bytes_of(value.dtype));
+    for (const int64_t extent : value.shape) size *= static_cast<double>(extent);
+    bytes += size;
+  }
+  return bytes / static_cast<double>(model.example_inputs.front().size(model.free.batch_dim));
+}
+
+CalibrationBatch samples_of(const Model& model, const CalibrationBatch& batch, int64_t first,
+                            int64_t count) {
+  CalibrationBatch part = batch;
+  for (auto& input : part.inputs) input = input.narrow(model.free.batch_dim, first, count);
+  if (part.labels.defined()) part.labels = part.labels.narrow(0, first, count);
+  return part;
+}
+
 }  // namespace
 
 int64_t samples_in(const Model& model, const CalibrationBatch& batch) {
@@ -63,13 +84,30 @@ CalibrationData first_samples(const Model& model, const CalibrationData& data, i
   for (const auto& batch : data) {
     const int64_t taken = std::min(count, samples_in(model, batch));
     if (taken <= 0) break;
-    CalibrationBatch part = batch;
-    for (auto& input : part.inputs) input = input.narrow(model.free.batch_dim, 0, taken);
-    if (part.labels.defined()) part.labels = part.labels.narrow(0, 0, taken);
-    result.push_back(std::move(part));
+    result.push_back(samples_of(model, batch, 0, taken));
     count -= taken;
   }
   return result;
+}
+
+CalibrationData in_passes(const Model& model, const CalibrationData& data, int64_t bytes) {
+  if (!model.free.batch) return data;
+  const double sample = std::max(1.0, bytes_per_sample(model));
+  const auto most = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(bytes) / sample));
+  CalibrationData passes;
+  for (const auto& batch : data) {
+    const int64_t samples = samples_in(model, batch);
+    // Labels that are not one for each sample can only be wrong, or go with the whole batch.
+    const bool one_each = !batch.labels.defined() || batch.labels.size(0) == samples;
+    if (samples <= most || !one_each) {
+      passes.push_back(batch);
+      continue;
+    }
+    for (int64_t first = 0; first < samples; first += most) {
+      passes.push_back(samples_of(model, batch, first, std::min(most, samples - first)));
+    }
+  }
+  return passes;
 }
 
 void check_calibration(const Model& model, const CalibrationData& data, int64_t at_least) {

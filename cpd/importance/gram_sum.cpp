@@ -25,30 +25,44 @@ void for_each_block(int64_t columns,
   }
 }
 
+/// As matrices where there is one group: a batch of products may run on fewer threads.
+at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
+  if (left.size(0) > 1) return left.bmm(right);
+  return left[0].mm(right[0]).unsqueeze(0);
+}
+
 }  // namespace
 
 void GramSum::add(const at::Tensor& rows) {
-  const at::Tensor x = rows.to(at::kDouble);
-  const int64_t columns = x.size(2);
-  if (empty()) sum_ = at::zeros({x.size(0), columns, columns}, x.options());
+  const int64_t columns = rows.size(2);
+  if (empty()) {
+    const auto wide = rows.options().dtype(at::kDouble);
+    shift_ = rows.mean(1, true);
+    rest_ = at::zeros({rows.size(0), 1, columns}, wide);
+    sum_ = at::zeros({rows.size(0), columns, columns}, wide);
+  }
+  const at::Tensor x = rows.sub(shift_);
+  rows_ += x.size(1);
+  rest_.add_(x.sum(1, true, at::kDouble));
   for_each_block(columns, [&](int64_t i, int64_t height, int64_t j, int64_t width) {
     const at::Tensor left = x.narrow(2, i, height).transpose(1, 2), right = x.narrow(2, j, width);
-    if (x.size(0) > 1) {
-      sum_.narrow(1, i, height).narrow(2, j, width).baddbmm_(left, right);
-    } else {
-      sum_[0].narrow(0, i, height).narrow(1, j, width).addmm_(left[0], right[0]);
-    }
+    sum_.narrow(1, i, height).narrow(2, j, width).add_(product(left, right));
   });
 }
 
 at::Tensor GramSum::matrix() const {
+  at::Tensor matrix = sum_.clone();
   for_each_block(sum_.size(2), [&](int64_t i, int64_t height, int64_t j, int64_t width) {
     if (i == j) return;
-    sum_.narrow(1, j, width)
+    matrix.narrow(1, j, width)
         .narrow(2, i, height)
-        .copy_(sum_.narrow(1, i, height).narrow(2, j, width).transpose(1, 2));
+        .copy_(matrix.narrow(1, i, height).narrow(2, j, width).transpose(1, 2));
   });
-  return sum_;
+  // With x = s + d: the sum of x x' is that of d d' + d s' + s d' + s s'.
+  const at::Tensor shift = shift_.to(at::kDouble);
+  const at::Tensor half = rest_.add(shift, static_cast<double>(rows_) / 2);
+  matrix.baddbmm_(shift.transpose(1, 2), half);
+  return matrix.baddbmm_(half.transpose(1, 2), shift);
 }
 
 }  // namespace cpd

@@ -18,6 +18,25 @@ bool is_parameter(const Graph& graph, ValueId value) {
   return value >= 0 && graph.value(value).kind == ValueKind::kParameter;
 }
 
+using Positions = c10::List<std::optional<at::Tensor>>;
+
+/// Flat positions in an array of these sizes as one tensor for each dimension.
+Positions unravelled(const at::Tensor& index, const std::vector<int64_t>& sizes) {
+  std::vector<at::Tensor> at_dim(sizes.size());
+  at::Tensor rest = index;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    at_dim[d] = rest.remainder(sizes[d]);
+    rest = rest.floor_divide(sizes[d]);
+  }
+  Positions positions;
+  for (const auto& tensor : at_dim) positions.push_back(tensor);
+  return positions;
+}
+
+at::Tensor at_least_single(const at::Tensor& tensor) {
+  return tensor.element_size() < 4 ? tensor.to(at::kFloat) : tensor;
+}
+
 }  // namespace
 
 std::optional<LayerRows> LayerRows::of(const Graph& graph, OpId id) {
@@ -51,16 +70,20 @@ int64_t LayerRows::rows(const at::Tensor& output) const {
 
 at::Tensor LayerRows::outputs(const at::Tensor& output, const at::Tensor& index) const {
   const at::Tensor last = spatial_ > 0 ? output.movedim(1, -1) : output;
-  const at::Tensor rows = last.reshape({-1, last.size(-1)}).index_select(0, index);
-  return rows.reshape({index.numel(), groups_, -1}).transpose(0, 1);
+  std::vector<int64_t> sizes = last.sizes().vec();
+  sizes.pop_back();
+  const at::Tensor rows = at::index(last, unravelled(index, sizes));
+  return at_least_single(rows.reshape({index.numel(), groups_, -1}).transpose(0, 1));
 }
 
 at::Tensor LayerRows::inputs(const at::Tensor& input, const at::Tensor& output,
                              const at::Tensor& index) const {
   if (spatial_ == 0) {
-    return input.reshape({-1, input.size(-1)}).index_select(0, index).unsqueeze(0);
+    const at::Tensor rows = input.reshape({-1, input.size(-1)}).index_select(0, index);
+    return at_least_single(rows.unsqueeze(0));
   }
-  return patches(input, output, index).reshape({index.numel(), groups_, -1}).transpose(0, 1);
+  const at::Tensor rows = patches(input, output, index).reshape({index.numel(), groups_, -1});
+  return at_least_single(rows.transpose(0, 1));
 }
 
 /// (rows, channels, kernel...): a view with one patch for each output position, of which only those
@@ -69,27 +92,21 @@ at::Tensor LayerRows::patches(const at::Tensor& input, const at::Tensor& output,
                               const at::Tensor& index) const {
   std::vector<int64_t> pads;
   for (size_t d = spatial_; d-- > 0;) pads.insert(pads.end(), 2, padding_[d]);
-  const at::Tensor padded = at::constant_pad_nd(input, pads).contiguous();
+  const bool pad = std::any_of(pads.begin(), pads.end(), [](int64_t size) { return size != 0; });
+  const at::Tensor padded = (pad ? at::constant_pad_nd(input, pads) : input).contiguous();
   std::vector<int64_t> sizes{padded.size(0)}, strides{padded.stride(0)};
   for (size_t d = 0; d < spatial_; ++d) {
     const auto dim = static_cast<int64_t>(d) + 2;
     sizes.push_back(output.size(dim));
     strides.push_back(padded.stride(dim) * stride_[d]);
   }
-  std::vector<at::Tensor> at_position(sizes.size());
-  at::Tensor rest = index;
-  for (size_t d = sizes.size(); d-- > 0;) {
-    at_position[d] = rest.remainder(sizes[d]);
-    rest = rest.floor_divide(sizes[d]);
-  }
+  const Positions positions = unravelled(index, sizes);
   sizes.push_back(padded.size(1));
   strides.push_back(padded.stride(1));
   for (size_t d = 0; d < spatial_; ++d) {
     sizes.push_back(kernel_[d]);
     strides.push_back(padded.stride(static_cast<int64_t>(d) + 2) * dilation_[d]);
   }
-  c10::List<std::optional<at::Tensor>> positions;
-  for (const auto& tensor : at_position) positions.push_back(tensor);
   return at::index(padded.as_strided(sizes, strides), positions);
 }
 

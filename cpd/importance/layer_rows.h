@@ -25,7 +25,8 @@ class LayerRows {
 
   /// Number of rows behind an output.
   int64_t rows(const at::Tensor& output) const;
-  /// Rows of the output at flat positions `index`: (groups, rows, outputs of a group).
+  /// Rows of the output at flat positions `index`: (groups, rows, outputs of a group). Rows of
+  /// half-precision tensors come in single precision.
   at::Tensor outputs(const at::Tensor& output, const at::Tensor& index) const;
   /// Rows of the inputs at the same positions: (groups, rows, columns). `output` only gives sizes.
   at::Tensor inputs(const at::Tensor& input, const at::Tensor& output,

@@ -14,12 +14,14 @@ constexpr int64_t kPiece = int64_t{32} << 20;
 
 void LayerSums::Moments::add(const at::Tensor& rows) {
   if (rows.size(2) <= kMostGramColumns) return gram.add(rows);
-  const at::Tensor squares = rows.square().sum(1);
+  const at::Tensor squares = rows.square().sum(1, false, at::kDouble);
   diagonal = diagonal.defined() ? diagonal.add_(squares) : squares;
 }
 
-at::Tensor LayerSums::Moments::take(double count) const {
-  return (gram.empty() ? diagonal : gram.matrix()).div_(count);
+at::Tensor LayerSums::Moments::take(double count) {
+  const at::Tensor result = (gram.empty() ? diagonal : gram.matrix()).div_(count);
+  *this = {};
+  return result;
 }
 
 void LayerSums::add(const at::Tensor& input, const at::Tensor& output, int64_t samples,
@@ -40,16 +42,16 @@ void LayerSums::add_inputs(const at::Tensor& input, const at::Tensor& output,
   const at::Tensor one = layer_.inputs(input, output, index.narrow(0, 0, 1));
   const int64_t width = one.size(0) * one.size(2);
   for (const at::Tensor& piece : index.split(std::max<int64_t>(1, kPiece / (8 * width)))) {
-    const at::Tensor rows = layer_.inputs(input, output, piece).to(at::kDouble);
+    const at::Tensor rows = layer_.inputs(input, output, piece);
     inputs_.add(rows);
-    const at::Tensor sums = rows.sum(1);
+    const at::Tensor sums = rows.sum(1, false, at::kDouble);
     means_ = means_.defined() ? means_.add_(sums) : sums;
   }
   rows_ += index.numel();
 }
 
 void LayerSums::add_gradients(const at::Tensor& gradient, const at::Tensor& index, double weight) {
-  gradients_.add(layer_.outputs(gradient, index).to(at::kDouble).mul(std::sqrt(weight)));
+  gradients_.add(layer_.outputs(gradient, index).mul(std::sqrt(weight)));
 }
 
 LayerStatistics LayerSums::take(int64_t samples) {

@@ -31,7 +31,7 @@ class LayerSums {
     at::Tensor diagonal;
     void add(const at::Tensor& rows);
     bool empty() const { return gram.empty() && !diagonal.defined(); }
-    at::Tensor take(double count) const;
+    at::Tensor take(double count);  ///< and forgets them
   };
 
   void add_inputs(const at::Tensor& input, const at::Tensor& output, const at::Tensor& index);

@@ -1,6 +1,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <cpd/core/error.h>
+#include <cpd/core/memory.h>
 #include <cpd/core/random.h>
 #include <cpd/importance/calibration.h>
 #include <cpd/importance/gates.h>
@@ -174,7 +175,7 @@ class Gathering {
     own.register_hook([this, gate, plain](const at::Tensor& gradient) {
       const at::NoGradGuard no_grad;
       for (const auto& unit : gates_[gate].units) {
-        const at::Tensor sums = by_position(gate, unit, plain.mul(gradient).to(at::kDouble));
+        const at::Tensor sums = by_position(gate, unit, summable(plain).mul(gradient));
         sums_[unit.group].of_batch.index_add_(1, unit.channels,
                                               sums.index_select(1, unit.positions));
       }
@@ -192,9 +193,15 @@ class Gathering {
       }
     }
     const at::Tensor kept = summed.empty() ? value : value.sum(summed, true);
-    return kept.movedim(batch_dim, 0)
+    return kept.to(at::kDouble)
+        .movedim(batch_dim, 0)
         .reshape({samples_in_batch_, -1, shape_volume(unit.extents)})
         .sum(1);
+  }
+
+  /// In single precision at least: the values of one sample are summed in it, samples in double.
+  static at::Tensor summable(const at::Tensor& value) {
+    return value.element_size() < 4 ? value.to(at::kFloat) : value;
   }
 
   static int64_t shape_volume(const std::vector<int64_t>& extents) {
@@ -204,8 +211,8 @@ class Gathering {
   }
 
   void add_values(size_t gate, const at::Tensor& value) {
-    const at::Tensor wide = value.to(at::kDouble);
-    const at::Tensor squares = wide.square(), zeros = wide.eq(0).to(at::kDouble);
+    const at::Tensor wide = summable(value);
+    const at::Tensor squares = wide.square(), zeros = wide.eq(0).to(wide.scalar_type());
     for (const auto& unit : gates_[gate].units) {
       Sums& sums = sums_[unit.group];
       const auto add = [&](at::Tensor& sum, const at::Tensor& tensor) {
@@ -292,11 +299,12 @@ Statistics gather_statistics(const Model& model, const Combing& combing,
                              const CalibrationData& data, const StatisticsOptions& options) {
   check_calibration(model, data);
   Gathering gathering(model, combing, options, samples_in(model, data));
-  for (const auto& batch : data) gathering.add(batch);
+  for (const auto& batch : in_passes(model, data)) gathering.add(batch);
   Statistics statistics = gathering.take();
   if (options.gradients || options.hessian_probes > 0) {
     add_weight_derivatives(model, combing, data, options, statistics);
   }
+  give_back_freed_memory();
   return statistics;
 }
 

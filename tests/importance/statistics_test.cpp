@@ -174,7 +174,8 @@ TEST_P(Homogeneous, GatesOfReadersAreThoseOfWriters) {
   randomise_statistics(*network, 2);
   network->to(torch::kDouble);
   network->eval();
-  const at::Tensor images = random_input(input({3, 3, 32, 32}), 3).to(torch::kDouble);
+  const at::Tensor images =
+      random_input(input({3, 3, spec.height, spec.width}), 3).to(torch::kDouble);
   const Model model = trace_model(network, {images});
   const Combing combing = comb(model);
   for (int64_t n = 0; n < 3; ++n) {
@@ -254,7 +255,8 @@ TEST(Statistics, RefuseBadData) {
   EXPECT_THAT(error({{{x, x}}}), HasSubstr("2 tensors"));
   EXPECT_THAT(error({{{x}, torch::tensor({0, 1, 2, 4})}}), HasSubstr("0 to 3"));
   EXPECT_THAT(error({{{x}, torch::tensor({0, 1})}}), HasSubstr("each sample"));
-  EXPECT_THAT(error({{{x * NAN}, torch::tensor({0, 1, 2, 3})}}), HasSubstr("not finite"));
+  EXPECT_THAT(error({{{x * NAN}, torch::tensor({0, 1, 2, 3})}}),
+              HasSubstr("input 'x' of the calibration data holds values that are not finite"));
 }
 
 }  // namespace
