@@ -72,7 +72,7 @@ Json allocation_json(const OneShotOptions& options) {
 
 OneShotOptions one_shot_with_data() {
   OneShotOptions options;
-  options.mutator.importance = "hessian";
+  options.mutator.importance = "obs";
   options.allocation = "greedy";
   options.compensation.type = CompensationType::kRefit;
   return options;

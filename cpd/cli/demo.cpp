@@ -192,8 +192,10 @@ void Demo::prune_in_one_shot() {
 
 /// Takes the method that leaves most of the held-out images right.
 void Demo::choose_method() {
+  OneShotOptions curvature = one_shot_with_data();
+  curvature.mutator.importance = "hessian";
   double best = -1;
-  for (const OneShotOptions& options : {OneShotOptions{}, one_shot_with_data()}) {
+  for (const OneShotOptions& options : {OneShotOptions{}, curvature}) {
     Report report;
     OneShot algorithm = prune(options, report);
     const double held_out = accuracy(algorithm.mutator().model(), images_.held_out);
