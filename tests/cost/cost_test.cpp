@@ -81,9 +81,10 @@ Keep wide_keep(const Combing& combing, uint64_t seed) {
 class EveryNetwork : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryNetwork, CostsWhatItsExportCosts) {
-  const auto network = make_network(small_spec(GetParam()), 1);
+  const NetworkSpec spec = small_spec(GetParam());
+  const auto network = make_network(spec, 1);
   network->eval();
-  const Model model = trace_model(network, {torch::randn({2, 3, 32, 32})});
+  const Model model = trace_model(network, {torch::randn({2, 3, spec.height, spec.width})});
   const Combing combing = comb(model);
   const CostModel costs(model, combing);
   CostsByWidth by_widths(model, combing);

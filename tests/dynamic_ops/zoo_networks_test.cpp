@@ -12,12 +12,17 @@ using testing::error_of;
 using testing::half_of;
 using testing::small_images;
 using testing::small_network;
+using testing::small_side;
 
-DynamicModel dynamic_model_of(const std::shared_ptr<ZooNetwork>& network) {
+at::Tensor images_for(const std::string& name, int64_t batch) {
+  return small_images(batch, small_side(name));
+}
+
+DynamicModel dynamic_model_of(const std::string& name, const std::shared_ptr<ZooNetwork>& network) {
   const Forward outputs = [&](const std::vector<at::Tensor>& inputs) {
     return network->outputs(inputs.front());
   };
-  auto model = std::make_shared<const Model>(trace_model(*network, outputs, {small_images(2)}));
+  auto model = std::make_shared<const Model>(trace_model(*network, outputs, {images_for(name, 2)}));
   auto combing = std::make_shared<const Combing>(comb(*model));
   return DynamicModel(model, combing);
 }
@@ -42,16 +47,16 @@ class EveryZooNetwork : public ::testing::TestWithParam<std::string> {};
 TEST_P(EveryZooNetwork, RunsAsTheOriginalWithEverythingKept) {
   const auto network = small_network(GetParam());
   const auto twin = small_network(GetParam());
-  auto dynamic = dynamic_model_of(twin);
+  auto dynamic = dynamic_model_of(GetParam(), twin);
   for (const bool training : {false, true}) {
     SCOPED_TRACE(training ? "training" : "evaluation");
     network->train(training);
     dynamic.train(training);
     torch::manual_seed(5);
-    const auto expected = network->outputs(small_images(3));
+    const auto expected = network->outputs(images_for(GetParam(), 3));
     loss_of(expected).backward();
     torch::manual_seed(5);
-    const auto output = dynamic.forward(std::vector<at::Tensor>{small_images(3)});
+    const auto output = dynamic.forward(std::vector<at::Tensor>{images_for(GetParam(), 3)});
     loss_of(output).backward();
     ASSERT_EQ(output.size(), expected.size());
     for (size_t i = 0; i < output.size(); ++i) {
@@ -77,12 +82,13 @@ struct Step {
 };
 
 /// Leaves gradients and buffers of the network as they were before.
-Step step_of(torch::nn::Module& network, DynamicModel& dynamic, RunMode mode) {
+Step step_of(torch::nn::Module& network, DynamicModel& dynamic, RunMode mode,
+             const at::Tensor& images) {
   std::map<std::string, at::Tensor> before;
   for (const auto& item : network.named_buffers()) before[item.key()] = item.value().clone();
   dynamic.set_mode(mode);
   Step step;
-  step.outputs = dynamic.forward(std::vector<at::Tensor>{small_images(4)});
+  step.outputs = dynamic.forward(std::vector<at::Tensor>{images});
   loss_of(step.outputs).backward();
   for (const auto& item : network.named_parameters()) {
     step.gradients[item.key()] = item.value().grad();
@@ -98,15 +104,16 @@ Step step_of(torch::nn::Module& network, DynamicModel& dynamic, RunMode mode) {
 
 TEST_P(EveryZooNetwork, MaskedEqualsCompact) {
   const auto network = small_network(GetParam());
-  auto dynamic = dynamic_model_of(network);
+  auto dynamic = dynamic_model_of(GetParam(), network);
   dynamic.set_keep(half_of(dynamic.combing(), 7));
+  const at::Tensor images = images_for(GetParam(), 4);
   for (const bool training : {false, true}) {
     SCOPED_TRACE(training ? "training" : "evaluation");
     // Full and cut widths draw different numbers.
     if (training && draws_numbers(dynamic.model())) return;
     dynamic.train(training);
-    const Step masked = step_of(*network, dynamic, RunMode::kMasked);
-    const Step compact = step_of(*network, dynamic, RunMode::kCompact);
+    const Step masked = step_of(*network, dynamic, RunMode::kMasked, images);
+    const Step compact = step_of(*network, dynamic, RunMode::kCompact, images);
     for (size_t i = 0; i < masked.outputs.size(); ++i) {
       EXPECT_LE(error_of(masked.outputs[i], compact.outputs[i]), 1e-9);
     }

@@ -19,10 +19,10 @@ inline std::shared_ptr<ZooNetwork> small_network(const std::string& name) {
   return network;
 }
 
-/// Random images for it, the same for the same batch size.
-inline at::Tensor small_images(int64_t batch) {
+/// Random images for it, the same for the same sizes.
+inline at::Tensor small_images(int64_t batch, int64_t side = 32) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{4});
-  return torch::randn({batch, 3, 32, 32}, generator, torch::kDouble);
+  return torch::randn({batch, 3, side, side}, generator, torch::kDouble);
 }
 
 }  // namespace cpd::testing
