@@ -98,24 +98,31 @@ std::map<std::string, Json> earlier_rows(const po::variables_map& given) {
   return rows;
 }
 
+/// In the order of the folder, whatever was asked for this time.
+Json in_order(const std::vector<Fixture>& all, const std::map<std::string, Json>& rows) {
+  Json ordered = Json::array();
+  for (const auto& fixture : all) {
+    if (const auto row = rows.find(fixture.name); row != rows.end()) ordered.push_back(row->second);
+  }
+  return ordered;
+}
+
 int run(const po::variables_map& given) {
-  const auto patterns = given["filter"].as<std::vector<std::string>>();
-  const auto fixtures = read_fixtures(given["folder"].as<std::string>(), patterns);
+  const auto folder = given["folder"].as<std::string>();
+  const auto fixtures = read_fixtures(folder, given["filter"].as<std::vector<std::string>>());
+  const auto all = read_fixtures(folder, {});
   const ScratchFolder scratch;
-  const auto earlier = earlier_rows(given);
-  Json rows = Json::array();
+  auto rows = earlier_rows(given);
   bool all_exact = !fixtures.empty();
   for (const auto& fixture : fixtures) {
-    if (const auto found = earlier.find(fixture.name); found != earlier.end()) {
-      rows.push_back(found->second);
-      continue;
-    }
-    rows.push_back(examined(fixture, scratch.path(), given["limit"].as<int>()));
-    std::cout << line(rows.back()) << std::endl;
-    all_exact = all_exact && rows.back()["verdict"] == "exact";
-    write_tables(given, rows);
+    if (rows.count(fixture.name) > 0) continue;
+    const Json row = examined(fixture, scratch.path(), given["limit"].as<int>());
+    std::cout << line(row) << std::endl;
+    all_exact = all_exact && row["verdict"] == "exact";
+    rows[fixture.name] = row;
+    write_tables(given, in_order(all, rows));
   }
-  write_tables(given, rows);
+  write_tables(given, in_order(all, rows));
   return all_exact ? 0 : 1;
 }
 
