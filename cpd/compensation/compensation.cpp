@@ -2,6 +2,7 @@
 #include <cpd/compensation/refit.h>
 #include <cpd/compensation/side_by_side.h>
 #include <cpd/core/error.h>
+#include <cpd/cost/macs.h>
 #include <cpd/cost/peak_memory.h>
 #include <cpd/importance/calibration.h>
 
@@ -20,9 +21,8 @@ const std::vector<std::string>& type_names() {
 double bytes_per_sample(const Model& model, const Graph& graph) {
   std::vector<int64_t> bytes;
   for (const Value& value : graph.values) {
-    int64_t size = value.kind == ValueKind::kParameter ? 0 : bytes_of(value.dtype);
-    for (int64_t extent : value.shape) size *= extent;
-    bytes.push_back(size);
+    const bool lives = value.kind != ValueKind::kParameter;
+    bytes.push_back(lives ? element_count(value.shape) * bytes_of(value.dtype) : 0);
   }
   const auto batch = model.example_inputs.front().size(model.free.batch_dim);
   return static_cast<double>(Lifetimes(graph).peak(bytes)) / static_cast<double>(batch);
@@ -53,11 +53,14 @@ class Compensating {
  private:
   /// A dense and a pruned network live side by side.
   CalibrationData within_memory(const CalibrationData& data, int64_t memory) {
-    const CompactForm pruned(model_, combing_, keep_, rules_);
-    const double sample = bytes_per_sample(model_, model_.graph) +
-                          bytes_per_sample(model_, pruned.execution().graph());
-    const auto most = static_cast<int64_t>(static_cast<double>(memory) / std::max(sample, 1.0));
+    const double dense = bytes_per_sample(model_, model_.graph);
+    const auto fitting = [memory](double sample) {
+      return static_cast<int64_t>(static_cast<double>(memory) / std::max(sample, 1.0));
+    };
     const int64_t given = samples_in(model_, data);
+    if (fitting(2 * dense) >= given) return data;  // without a look at the pruned one
+    const CompactForm pruned(model_, combing_, keep_, rules_);
+    const int64_t most = fitting(dense + bytes_per_sample(model_, pruned.execution().graph()));
     if (most >= given) return data;
     result_.notes.push_back("compensation used the first " + std::to_string(most) + " of " +
                             std::to_string(given) + " samples, to stay within " +

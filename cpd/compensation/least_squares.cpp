@@ -55,7 +55,7 @@ void LeastSquares::add(const at::Tensor& inputs, const at::Tensor& targets) {
 }
 
 /// Sum of y x'.
-at::Tensor LeastSquares::cross() const {
+at::Tensor LeastSquares::cross_about_zero() const {
   return at::baddbmm(cross_, targets_.transpose(1, 2), gram_.shift().to(at::kDouble));
 }
 
@@ -77,7 +77,7 @@ at::Tensor LeastSquares::best_constant(const at::Tensor& weight) const {
 /// The change of the weight from the normal equations.
 at::Tensor LeastSquares::by_columns(const at::Tensor& old, double ridge, bool constant) const {
   const auto count = static_cast<double>(rows_);
-  at::Tensor gram = gram_.matrix().div(count), cross = this->cross().div(count);
+  at::Tensor gram = gram_.matrix().div(count), cross = cross_about_zero().div(count);
   if (constant) {
     const at::Tensor means = inputs_.div(count);
     gram = at::baddbmm(gram, means.transpose(1, 2), means, 1, -1);

@@ -34,7 +34,7 @@ class LeastSquares {
   at::Tensor best_constant(const at::Tensor& old_weight) const;
 
  private:
-  at::Tensor cross() const;
+  at::Tensor cross_about_zero() const;
   at::Tensor by_columns(const at::Tensor& old_weight, double ridge, bool constant) const;
   at::Tensor by_rows(const at::Tensor& old_weight, double ridge, bool constant) const;
 

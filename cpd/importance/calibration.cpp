@@ -1,5 +1,6 @@
 #include <ATen/ops/isfinite.h>
 #include <cpd/core/error.h>
+#include <cpd/cost/macs.h>
 #include <cpd/cost/peak_memory.h>
 #include <cpd/importance/calibration.h>
 
@@ -52,9 +53,7 @@ double bytes_per_sample(const Model& model) {
   double bytes = 0;
   for (const Value& value : model.graph.values) {
     if (value.kind != ValueKind::kResult) continue;
-    auto size = static_cast<double>(bytes_of(value.dtype));
-    for (const int64_t extent : value.shape) size *= static_cast<double>(extent);
-    bytes += size;
+    bytes += static_cast<double>(element_count(value.shape) * bytes_of(value.dtype));
   }
   return bytes / static_cast<double>(model.example_inputs.front().size(model.free.batch_dim));
 }

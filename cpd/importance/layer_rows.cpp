@@ -33,11 +33,11 @@ Positions unravelled(const at::Tensor& index, const std::vector<int64_t>& sizes)
   return positions;
 }
 
+}  // namespace
+
 at::Tensor at_least_single(const at::Tensor& tensor) {
   return tensor.element_size() < 4 ? tensor.to(at::kFloat) : tensor;
 }
-
-}  // namespace
 
 std::optional<LayerRows> LayerRows::of(const Graph& graph, OpId id) {
   const Op& op = graph.op(id);

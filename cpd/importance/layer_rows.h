@@ -8,6 +8,9 @@
 
 namespace cpd {
 
+/// The tensor, in single precision if it is in half: for sums.
+at::Tensor at_least_single(const at::Tensor& tensor);
+
 /// A convolution or linear layer as the matrix product that it is: output = weight * inputs + bias,
 /// with one row of inputs (an unfolded patch) for each position of the output.
 class LayerRows {

@@ -5,6 +5,7 @@
 #include <cpd/core/random.h>
 #include <cpd/importance/calibration.h>
 #include <cpd/importance/gates.h>
+#include <cpd/importance/layer_rows.h>
 #include <cpd/importance/layer_sums.h>
 #include <cpd/importance/reader_columns.h>
 #include <cpd/importance/sample_loss.h>
@@ -175,7 +176,7 @@ class Gathering {
     own.register_hook([this, gate, plain](const at::Tensor& gradient) {
       const at::NoGradGuard no_grad;
       for (const auto& unit : gates_[gate].units) {
-        const at::Tensor sums = by_position(gate, unit, summable(plain).mul(gradient));
+        const at::Tensor sums = by_position(gate, unit, at_least_single(plain).mul(gradient));
         sums_[unit.group].of_batch.index_add_(1, unit.channels,
                                               sums.index_select(1, unit.positions));
       }
@@ -183,7 +184,8 @@ class Gathering {
     return own;
   }
 
-  /// Sums over everything but samples and positions of the label array: (N, positions).
+  /// Sums over everything but samples and positions of the label array: (N, positions). One sample
+  /// is summed in the precision of the value, the rest in double.
   at::Tensor by_position(size_t gate, const GateChannels& unit, const at::Tensor& value) const {
     const int64_t batch_dim = batch_dims_[gate];
     std::vector<int64_t> summed;
@@ -199,11 +201,6 @@ class Gathering {
         .sum(1);
   }
 
-  /// In single precision at least: the values of one sample are summed in it, samples in double.
-  static at::Tensor summable(const at::Tensor& value) {
-    return value.element_size() < 4 ? value.to(at::kFloat) : value;
-  }
-
   static int64_t shape_volume(const std::vector<int64_t>& extents) {
     int64_t volume = 1;
     for (int64_t extent : extents) volume *= extent;
@@ -211,7 +208,7 @@ class Gathering {
   }
 
   void add_values(size_t gate, const at::Tensor& value) {
-    const at::Tensor wide = summable(value);
+    const at::Tensor wide = at_least_single(value);
     const at::Tensor squares = wide.square(), zeros = wide.eq(0).to(wide.scalar_type());
     for (const auto& unit : gates_[gate].units) {
       Sums& sums = sums_[unit.group];
