@@ -16,6 +16,7 @@ PruningHookOptions as_hook(const IterativeOptions& options) {
   hook.by = options.by;
   hook.prunings = options.prunings;
   hook.min_accuracy = options.min_accuracy;
+  hook.compensation = options.compensation;
   hook.regulariser = options.regulariser;
   hook.schedule = options.schedule;
   hook.budget = options.budget;
@@ -41,8 +42,9 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
   if (type != "Iterative") throw_wrong_type(json.at("type"), key_path(path, "type"), "Iterative");
   object.read("train", options.train);
   Json others = Json::object();
-  for (const char* key : {"mutator", "mutator_cfg", "allocation", "budget", "schedule", "interval",
-                          "by", "prunings", "min_accuracy", "regulariser", "distill", "teacher"}) {
+  for (const char* key :
+       {"mutator", "mutator_cfg", "allocation", "budget", "schedule", "interval", "by", "prunings",
+        "min_accuracy", "compensation", "regulariser", "distill", "teacher"}) {
     if (const Json* value = object.take(key)) others[key] = *value;
   }
   object.finish();
@@ -56,6 +58,7 @@ void read_json(const Json& json, const std::string& path, IterativeOptions& opti
   options.by = hook.by;
   options.prunings = hook.prunings;
   options.min_accuracy = hook.min_accuracy;
+  options.compensation = hook.compensation;
   options.regulariser = hook.regulariser;
   options.distill = hook.distill;
   options.teacher_file = hook.teacher_file;
@@ -65,7 +68,7 @@ void to_json(Json& json, const IterativeOptions& options) {
   const Json hook = as_hook(options);
   json = Json{{"type", "Iterative"}};
   for (const char* key : {"mutator", "allocation", "budget", "schedule", "interval", "by",
-                          "prunings", "min_accuracy", "teacher"}) {
+                          "prunings", "min_accuracy", "compensation", "teacher"}) {
     json[key] = hook.at(key);
   }
   json["train"] = options.train;
@@ -98,6 +101,7 @@ Report Iterative::run(const TrainData& data, TrainCallbacks callbacks) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (result_.evaluation) report.accuracy["pruned"] = result_.evaluation->score();
   finish_report(report, mutator(), hook->is_done() ? options_.budget : Budget{});
+  report.notes.insert(report.notes.end(), hook->notes().begin(), hook->notes().end());
   if (const auto refused = hook->refused_score()) {
     report.stopped_by = "min_accuracy";
     report.notes.push_back("the pruning after " + std::to_string(hook->prunings()) + " of " +

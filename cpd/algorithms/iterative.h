@@ -23,6 +23,7 @@ struct IterativeOptions {
   /// The least score on the validation data: a pruning that would leave less is put off by an
   /// interval, and again, so that the budget may not be met. 0: any.
   double min_accuracy = 0;
+  CompensationOptions compensation{};        ///< for what each pruning removes, on the last batches
   std::optional<Regulariser> regulariser{};  ///< pulls channels to zero before they are removed
   TrainOptions train{};
   /// What is learnt from a teacher meanwhile; nothing, and no teacher: the labels alone.

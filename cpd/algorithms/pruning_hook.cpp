@@ -7,10 +7,12 @@
 #include <cpd/core/file.h>
 #include <cpd/core/text.h>
 #include <cpd/exporters/export_pruned.h>
+#include <cpd/importance/calibration.h>
 #include <cpd/mutators/groups_of.h>
 #include <cpd/training/moving_average.h>
 #include <torch/optim/optimizer.h>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <filesystem>
@@ -18,7 +20,9 @@
 namespace cpd {
 namespace {
 
-constexpr size_t kKeptBatches = 4;  ///< for scores that need images of their own
+/// For scores and compensations that need images of their own: at least so many of each.
+constexpr size_t kKeptBatches = 4;
+constexpr int64_t kKeptSamples = 64;
 
 const std::vector<std::string>& interval_names() {
   static const std::vector<std::string> names{"iteration", "epoch"};
@@ -58,6 +62,7 @@ void PruningHookOptions::verify(const std::string& path) const {
   check_range(key_path(path, "priority"), priority, 0, 100);
   check_range(key_path(path, "min_accuracy"), min_accuracy, 0, 1);
   budget.verify(key_path(path, "budget"));
+  compensation.verify(key_path(path, "compensation"));
   if (regulariser && regulariser->chosen_only && mutator.importance.needs != Needs::kWeights) {
     throw Error("the regulariser '" + regulariser->name +
                     "' needs its channels chosen before the network trains, and '" +
@@ -104,6 +109,7 @@ void read_json(const Json& json, const std::string& path, PruningHookOptions& op
       .read("budget", options.budget)
       .read("save_sparsity_thr", options.save_sparsity_thr)
       .read("min_accuracy", options.min_accuracy)
+      .read("compensation", options.compensation)
       .read("regulariser", options.regulariser)
       .read("continue_finetune", options.continue_finetune)
       .read("prune_cfg", options.prune_cfg)
@@ -124,6 +130,7 @@ void to_json(Json& json, const PruningHookOptions& options) {
               {"budget", options.budget},
               {"save_sparsity_thr", options.save_sparsity_thr},
               {"min_accuracy", options.min_accuracy},
+              {"compensation", options.compensation},
               {"continue_finetune", options.continue_finetune},
               {"priority", options.priority},
               {"prune_cfg", options.prune_cfg},
@@ -175,16 +182,28 @@ struct PruningHook::State {
 
   /// Sees the passes of the training: their gradients, or the images themselves.
   RunObserver watch(const std::vector<at::Tensor>& inputs) {
-    const int64_t samples = inputs.front().size(mutator.dense().free.batch_dim);
-    if (done || importance.needs == Needs::kWeights) return [](const Op&, Tensors&) {};
-    if (own_gates) {
-      if (!statistics) statistics.emplace(network.model().model(), network.model().combing());
-      return statistics->observer(samples);
-    }
-    batches.push_back({inputs});
-    if (batches.size() > kKeptBatches) batches.pop_front();
-    return [](const Op&, Tensors&) {};
+    const auto sees_nothing = [](const Op&, Tensors&) {};
+    if (done) return sees_nothing;
+    if (keeps_batches()) keep_batch(inputs);
+    if (!own_gates) return sees_nothing;
+    if (!statistics) statistics.emplace(network.model().model(), network.model().combing());
+    return statistics->observer(inputs.front().size(mutator.dense().free.batch_dim));
   }
+
+  /// Is there something that looks at images after the pass that they were for?
+  bool keeps_batches() const {
+    return options.compensation.type != CompensationType::kNone ||
+           (importance.needs != Needs::kWeights && !own_gates);
+  }
+  void keep_batch(const std::vector<at::Tensor>& inputs) {
+    batches.push_back({inputs});
+    const auto enough = [this](auto begin) {
+      const CalibrationData data(begin, batches.end());
+      return data.size() >= kKeptBatches && samples_in(mutator.dense(), data) >= kKeptSamples;
+    };
+    while (enough(batches.begin() + 1)) batches.pop_front();
+  }
+  CalibrationData last_batches() const { return {batches.begin(), batches.end()}; }
 
   /// What the pruning after `before` others keeps; `threshold` is not passed unsaved.
   Budget step_goal(int64_t before, size_t threshold) {
@@ -221,11 +240,10 @@ struct PruningHook::State {
       if (gathered.samples == 0) throw Error("no gradients have come since the last pruning");
       scores = network.scores(importance, &gathered, scores);
     } else {
-      const CalibrationData data(batches.begin(), batches.end());
       StatisticsOptions how = statistics_for(importance.needs);
       how.seed = mutator.options().seed;
-      const Statistics gathered =
-          gather_statistics(network.model().model(), network.model().combing(), data, how);
+      const Statistics gathered = gather_statistics(network.model().model(),
+                                                    network.model().combing(), last_batches(), how);
       scores = network.scores(importance, &gathered, scores);
     }
     std::vector<Scores> worth = scores;
@@ -258,6 +276,7 @@ struct PruningHook::State {
     network.write_back();
     mutator.set_plan(*next);
     certify(mutator);
+    compensate();
     statistics.reset();
     if (takes_too_much(score_of)) {
       mutator.set_plan(now);
@@ -275,6 +294,18 @@ struct PruningHook::State {
            (options.save_sparsity_thr.empty() ||
             next_threshold + (reaches_threshold ? 1 : 0) >= options.save_sparsity_thr.size());
     return cut;
+  }
+
+  /// Gives the mutator values that make up for what the network does not follow it in yet.
+  void compensate() {
+    CompensationOptions how = options.compensation;
+    if (how.type == CompensationType::kNone) return;
+    how.quiet = true;
+    const Compensation made = network.compensate(last_batches(), how);
+    network.write_back(made.values);
+    for (const auto& note : made.notes) {
+      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+    }
   }
 
   bool takes_too_much(const std::function<double(DynamicModel&)>& score_of) {
@@ -343,6 +374,7 @@ struct PruningHook::State {
   bool reaches_threshold = false;  ///< by the last pruning
   bool done = false;
   std::vector<std::string> exports;
+  std::vector<std::string> notes;  ///< of the compensations
   torch::optim::Optimizer* optimiser = nullptr;
 };
 
@@ -377,6 +409,7 @@ Loss PruningHook::loss(Loss own) {
 }
 
 std::optional<double> PruningHook::refused_score() const { return state_->refused; }
+const std::vector<std::string>& PruningHook::notes() const { return state_->notes; }
 void PruningHook::regularise() { state_->regularise(); }
 
 bool PruningHook::after_iteration(int64_t i) {
@@ -467,6 +500,7 @@ Checkpoint PruningHook::state() const {
                   {"next_threshold", state_->next_threshold},
                   {"done", state_->done},
                   {"exports", state_->exports},
+                  {"notes", state_->notes},
                   {"kept", kept},
                   {"next", Json::object()},
                   {"updates", state_->regularisation ? state_->regularisation->updates() : 0},
@@ -493,6 +527,7 @@ void PruningHook::load_state(const Checkpoint& saved, TrainingRun& run) {
       .require("next_threshold", state_->next_threshold)
       .require("done", state_->done)
       .require("exports", state_->exports)
+      .require("notes", state_->notes)
       .require("kept", kept)
       .require("next", next)
       .require("updates", updates)

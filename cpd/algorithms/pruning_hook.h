@@ -30,6 +30,8 @@ struct PruningHookOptions {
   /// The least score on the validation data (accuracy; of label maps mean IoU): a pruning that
   /// would leave less is put off by an interval, and again. 0: any.
   double min_accuracy = 0;
+  /// What makes up for the channels that each pruning removes, on the last batches.
+  CompensationOptions compensation{};
   /// What pulls channels to zero before they are removed.
   std::optional<Regulariser> regulariser{};
   bool continue_finetune = true;  ///< train on after the goal; otherwise the run ends there
@@ -98,6 +100,8 @@ class PruningHook : public TrainingHook {
   const std::vector<std::string>& exports() const;
   /// The score that the last pruning would have left, if it was put off for `min_accuracy`.
   std::optional<double> refused_score() const;
+  /// What the compensations left as it was and why, one line each.
+  const std::vector<std::string>& notes() const;
 
   // In a loop of one's own.
   /// The optimiser whose parameters follow the network. It must outlive the hook's use.

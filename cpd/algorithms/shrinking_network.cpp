@@ -83,6 +83,12 @@ RunObserver all_of(std::vector<RunObserver> observers) {
   };
 }
 
+/// A channel by its number: block * of + index.
+Primitive channel_of(const ChannelGroup& group, int64_t number) {
+  return group
+      .blocks[static_cast<size_t>(number / group.of)][static_cast<size_t>(number % group.of)];
+}
+
 double lowest(const Scores& scores) {
   double least = 0;
   for (const auto& block : scores) {
@@ -117,13 +123,15 @@ at::Tensor ShrinkingNetwork::forward(const at::Tensor& input) {
 
 void ShrinkingNetwork::to(c10::Device device) { trainable(*model_)->to(device); }
 
-void ShrinkingNetwork::write_back() {
+void ShrinkingNetwork::write_back(const std::map<std::string, at::Tensor>& instead) {
   const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> values;
   for (const auto& named : {parameters(), buffers()}) {
     for (const auto& [name, tensor] : named) {
       const at::Tensor& dense = mutator_.valued().find(name)->tensor;
-      const at::Tensor here = tensor.detach().to(dense.device());
+      const auto other = instead.find(name);
+      const at::Tensor& own = other == instead.end() ? tensor : other->second;
+      const at::Tensor here = own.detach().to(dense.device());
       const auto how = cut_.find(name);
       values[name] = how == cut_.end() ? here.clone() : scatter(dense, here, how->second);
     }
@@ -136,6 +144,7 @@ StateCut ShrinkingNetwork::follow() {
   const bool training = model_ && model_->is_training();
   const Compaction& compaction = mutator_.model().compaction();
   cut_ = cuts_of(mutator_.dense(), compaction);
+  held_ = mutator_.keep();
   auto model = std::make_shared<const Model>(compact_model(mutator_.valued(), compaction));
   CombOptions options;
   options.rules = &mutator_.options().rules;
@@ -182,6 +191,42 @@ std::vector<Scores> ShrinkingNetwork::scores(const Importance& importance,
     }
   }
   return result;
+}
+
+/// What the mutator keeps as channels of the network as it is now; nothing if channels have left
+/// that stand nowhere in it.
+std::optional<Keep> ShrinkingNetwork::keep_here() const {
+  const Combing& dense = mutator_.combing();
+  std::set<Primitive> leaving;
+  for (const auto& group : dense.groups) {
+    for (const auto& block : group.blocks) {
+      for (const Primitive channel : block) {
+        if (held_->kept(channel) && !mutator_.keep().kept(channel)) leaving.insert(channel);
+      }
+    }
+  }
+  Keep keep(model_->combing());
+  const auto maps = places();
+  for (size_t g = 0; g < maps.size(); ++g) {
+    const ChannelGroup& own = model_->combing().groups[g];
+    for (size_t i = 0; i < maps[g].channels.size(); ++i) {
+      const Primitive channel = channel_of(dense.groups[maps[g].group], maps[g].channels[i]);
+      if (leaving.erase(channel) > 0) keep.set(channel_of(own, static_cast<int64_t>(i)), false);
+    }
+  }
+  return leaving.empty() ? std::optional(keep) : std::nullopt;
+}
+
+Compensation ShrinkingNetwork::compensate(const CalibrationData& data,
+                                          const CompensationOptions& options) const {
+  if (const auto keep = keep_here()) {
+    return cpd::compensate(model_->model(), model_->combing(), *keep, data, options,
+                           mutator_.options().rules);
+  }
+  Compensation nothing;
+  nothing.notes.emplace_back(
+      "nothing made up for a pruning of units that had become too small to be found again");
+  return nothing;
 }
 
 }  // namespace cpd

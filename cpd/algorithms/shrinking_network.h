@@ -2,6 +2,7 @@
 
 #include <cpd/algorithms/channel_map.h>
 #include <cpd/comb/compaction.h>
+#include <cpd/compensation/compensation.h>
 #include <cpd/importance/running_statistics.h>
 #include <cpd/mutators/channel_mutator.h>
 #include <cpd/training/optimiser.h>
@@ -46,8 +47,9 @@ class ShrinkingNetwork : public Trainable {
   /// Watches every forward pass in training mode with gradients from now on.
   void watch(ObserverFactory factory) { watchers_.push_back(std::move(factory)); }
 
-  /// Gives the mutator the weights and statistics as they are now.
-  void write_back();
+  /// Gives the mutator the weights and statistics as they are now, or those of `instead` by name,
+  /// in the shapes that they have here.
+  void write_back(const std::map<std::string, at::Tensor>& instead = {});
   /// Takes over what the mutator keeps now, with the mutator's weights: first `write_back`, unless
   /// these are to be forgotten. The tensors are new ones. Returns how to cut a tensor that has the
   /// shape that a parameter or buffer had (momentum, say); it fits where the mutator keeps no
@@ -64,8 +66,16 @@ class ShrinkingNetwork : public Trainable {
   std::vector<Scores> scores(const Importance& importance, const Statistics* statistics,
                              const std::vector<Scores>& before) const;
 
+  /// Makes up for what the mutator keeps no more of the network as it is now, for `write_back`
+  /// before `follow`. Has a note and no values if some of that is in units that have become too
+  /// small to be found again. Throws as `compensate` does.
+  Compensation compensate(const CalibrationData& data, const CompensationOptions& options) const;
+
  private:
+  std::optional<Keep> keep_here() const;
+
   ChannelMutator& mutator_;
+  std::optional<Keep> held_;           ///< what the mutator kept when the network followed it
   std::map<std::string, Gather> cut_;  ///< how each parameter and buffer differs from the dense one
   std::optional<DynamicModel> model_;
   int64_t version_ = 0;

@@ -164,9 +164,11 @@ void set_steps(const po::variables_map& values, MethodOptions& method) {
     as_usage("allocation", [&] { allocation = text_of(values, "allocation"); });
   }
   if (given(values, "compensation")) {
-    if (one_shot == nullptr) throw refuse("compensation");
+    if (one_shot == nullptr && iterative == nullptr) throw refuse("compensation");
+    CompensationOptions& compensation =
+        one_shot != nullptr ? one_shot->compensation : iterative->compensation;
     as_usage("compensation",
-             [&] { read_json(Json(text_of(values, "compensation")), "", one_shot->compensation); });
+             [&] { read_json(Json(text_of(values, "compensation")), "", compensation); });
   }
 }
 
