@@ -234,7 +234,7 @@ Engine::Roles Engine::roles() {
   const auto primitives = [&](const LabelArray& array) {
     std::set<Label> result;
     for (Label label : array.entries) {
-      const auto& form = forest_.normal_form(label);
+      const auto form = forest_.normal_form(label);
       result.insert(form.begin(), form.end());
     }
     return result;
@@ -481,7 +481,8 @@ Labels Engine::split(const Labels& labels, int dim, int64_t rows, int64_t column
         for (int64_t m = 0; m < rows; ++m) {
           std::vector<Form> row;
           for (int64_t k = 0; k < columns; ++k) {
-            row.push_back(forest_.normal_form(full.entries[offset(o, m, k, i)]));
+            const auto form = forest_.normal_form(full.entries[offset(o, m, k, i)]);
+            row.emplace_back(form.begin(), form.end());
           }
           all.push_back(std::move(row));
         }

@@ -25,15 +25,18 @@ Label Forest::fresh(PrimitiveKind kind) {
   kinds_.push_back(kind);
   levels_.push_back(Level::kExact);
   reason_of_.push_back(-1);
-  factors_.emplace_back();
-  forms_.emplace_back();
-  form_version_.push_back(-1);
+  product_of_.push_back(-1);
+  self_.push_back(label);
   return label;
 }
 
-Label Forest::root(Label label) {
+void Forest::make_product(Label label, std::vector<Label> factors) {
+  product_of_[static_cast<size_t>(label)] = static_cast<int32_t>(product_list_.size());
+  product_list_.push_back({std::move(factors), {}, -1});
+}
+
+Label Forest::far_root(Label label) {
   const auto l = static_cast<size_t>(label);
-  if (parent_[l] == label) return label;
   const Label top = root(parent_[l]);
   // A locked label remembers why: the reason stands at the label that was united with 0.
   if (top == 0 && reason_of_[l] < 0) reason_of_[l] = reason_of_[static_cast<size_t>(parent_[l])];
@@ -41,31 +44,25 @@ Label Forest::root(Label label) {
   return top;
 }
 
-const std::vector<Label>& Forest::normal_form(Label label) {
-  const Label top = root(label);
-  const auto t = static_cast<size_t>(top);
-  if (factors_[t].empty()) {  // its own form for as long as it is a root
-    if (top != 0 && forms_[t].empty()) forms_[t].push_back(top);
-    return forms_[t];
-  }
-  if (form_version_[t] == version_) return forms_[t];
+std::span<const Label> Forest::product_form(Label root) {
+  Product& own = product_at(root);
+  if (own.version == version_) return own.form;
   std::vector<Label> form;
-  const std::vector<Label> factors = factors_[t];
-  for (Label factor : factors) {
-    const auto& part = normal_form(factor);
+  for (Label factor : own.factors) {
+    const auto part = normal_form(factor);
     form.insert(form.end(), part.begin(), part.end());
   }
   std::sort(form.begin(), form.end());
   form.erase(std::unique(form.begin(), form.end()), form.end());
-  forms_[t] = std::move(form);
-  form_version_[t] = version_;
-  return forms_[t];
+  own.form = std::move(form);
+  own.version = version_;
+  return own.form;
 }
 
 Label Forest::product(const std::vector<Label>& labels) {
   std::vector<Label> form;
   for (Label label : labels) {
-    const auto& part = normal_form(label);
+    const auto part = normal_form(label);
     form.insert(form.end(), part.begin(), part.end());
   }
   std::sort(form.begin(), form.end());
@@ -75,22 +72,21 @@ Label Forest::product(const std::vector<Label>& labels) {
   const auto found = products_.find(form);
   if (found != products_.end()) return found->second;
   const Label label = fresh(PrimitiveKind::kElement);
-  factors_[static_cast<size_t>(label)] = form;
+  make_product(label, form);
   products_.emplace(std::move(form), label);
   return label;
 }
 
 Label Forest::canonical(Label label) {
   const Label top = root(label);
-  if (factors_[static_cast<size_t>(top)].empty()) return top;
-  const std::vector<Label> form = normal_form(top);
+  if (!is_product(top)) return top;
+  const auto form = normal_form(top);
   if (form.empty()) return 0;
-  return form.size() == 1 ? form.front() : product(form);
+  return form.size() == 1 ? form.front() : product({form.begin(), form.end()});
 }
 
 void Forest::mark(Label label, Level level) {
-  const std::vector<Label> form = normal_form(label);
-  for (Label primitive : form) {
+  for (Label primitive : normal_form(label)) {
     auto& current = levels_[static_cast<size_t>(primitive)];
     current = std::max(current, level);
   }
@@ -99,7 +95,7 @@ void Forest::mark(Label label, Level level) {
 const LockReason* Forest::reason(Label label) {
   const Label top = root(label);
   if (top != 0) {  // a product is locked where all of its factors are, each for a reason of its own
-    return normal_form(top).empty() ? reason(factors_[static_cast<size_t>(top)].front()) : nullptr;
+    return normal_form(top).empty() ? reason(product_at(top).factors.front()) : nullptr;
   }
   const int32_t index = reason_of_[static_cast<size_t>(label)];
   return index < 0 ? nullptr : &reasons_[static_cast<size_t>(index)];
@@ -115,8 +111,7 @@ void Forest::lock_primitive(Label primitive, const LockReason& reason) {
 }
 
 void Forest::lock(Label label, const LockReason& reason) {
-  const std::vector<Label> form = normal_form(label);
-  for (Label primitive : form) lock_primitive(primitive, reason);
+  for (Label primitive : normal_form(label)) lock_primitive(primitive, reason);
 }
 
 void Forest::unite(Label a, Label b) {
@@ -134,12 +129,12 @@ void Forest::unite(Label a, Label b) {
 
 void Forest::bind(Label primitive, const std::vector<Label>& factors) {
   for (Label factor : factors) {
-    for (Label inner : std::vector<Label>(normal_form(factor))) {
+    for (Label inner : normal_form(factor)) {
       auto& level = levels_[static_cast<size_t>(inner)];
       level = std::max(level, levels_[static_cast<size_t>(primitive)]);
     }
   }
-  factors_[static_cast<size_t>(primitive)] = factors;
+  make_product(primitive, factors);
   ++version_;
 }
 
@@ -147,12 +142,14 @@ void Forest::unify(Label a, Label b, const LockReason& reason) {
   a = root(a);
   b = root(b);
   if (a == b) return;
-  if (factors_[static_cast<size_t>(a)].empty() && factors_[static_cast<size_t>(b)].empty()) {
+  if (!is_product(a) && !is_product(b)) {
     if (a != 0 && b != 0) return unite(a, b);
     return lock_primitive(a == 0 ? b : a, reason);
   }
-  const std::vector<Label> form_a = normal_form(a);
-  const std::vector<Label> form_b = normal_form(b);
+  const auto copy = [](std::span<const Label> form) {
+    return std::vector<Label>(form.begin(), form.end());
+  };
+  const std::vector<Label> form_a = copy(normal_form(a)), form_b = copy(normal_form(b));
   if (form_a != form_b) unify_forms(form_a, form_b, reason);
 }
 

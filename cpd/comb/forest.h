@@ -2,7 +2,9 @@
 
 #include <cpd/comb/labels.h>
 
+#include <deque>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,8 +39,13 @@ class Forest {
   Label fresh(PrimitiveKind kind);
   /// The label kept iff all of `labels` are; interned by content.
   Label product(const std::vector<Label>& labels);
-  /// The sorted primitive roots under a label, without the kept ones.
-  const std::vector<Label>& normal_form(Label label);
+  /// The sorted primitive roots under a label, without the kept ones. Valid until a
+  /// label is made or labels are united.
+  std::span<const Label> normal_form(Label label) {
+    const Label top = root(label);
+    if (is_product(top)) return product_form(top);
+    return {self_.data() + top, top == 0 ? size_t{0} : size_t{1}};
+  }
   /// One label for each normal form: 0, a primitive root or an interned product.
   Label canonical(Label label);
   PrimitiveKind kind(Label primitive) const { return kinds_[static_cast<size_t>(primitive)]; }
@@ -58,7 +65,25 @@ class Forest {
   int64_t version() const { return version_; }
 
  private:
-  Label root(Label label);
+  /// A label that is kept iff all factors are.
+  struct Product {
+    std::vector<Label> factors;
+    std::vector<Label> form;  ///< normal, of the version
+    int64_t version = -1;
+  };
+
+  /// Nearly always a step or none: only longer ways are shortened.
+  Label root(Label label) {
+    const Label up = parent_[static_cast<size_t>(label)];
+    return parent_[static_cast<size_t>(up)] == up ? up : far_root(label);
+  }
+  Label far_root(Label label);
+  bool is_product(Label root) const { return product_of_[static_cast<size_t>(root)] >= 0; }
+  Product& product_at(Label root) {
+    return product_list_[static_cast<size_t>(product_of_[static_cast<size_t>(root)])];
+  }
+  std::span<const Label> product_form(Label root);
+  void make_product(Label label, std::vector<Label> factors);
   void unite(Label a, Label b);
   void unify_forms(const std::vector<Label>& a, const std::vector<Label>& b,
                    const LockReason& reason);
@@ -68,9 +93,9 @@ class Forest {
   std::vector<PrimitiveKind> kinds_;
   std::vector<Level> levels_;
   std::vector<int32_t> reason_of_;
-  std::vector<std::vector<Label>> factors_;  ///< of products; empty for primitives
-  std::vector<std::vector<Label>> forms_;    ///< cached normal forms
-  std::vector<int64_t> form_version_;
+  std::vector<int32_t> product_of_;  ///< place in the list of products; -1 for primitives
+  std::deque<Product> product_list_;
+  std::vector<Label> self_;  ///< each label: the normal form of a primitive root
   std::vector<LockReason> reasons_;
   std::map<std::vector<Label>, Label> products_;
   int64_t version_ = 0;

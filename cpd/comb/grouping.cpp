@@ -62,6 +62,7 @@ struct RowView {
     size_t total = 1;
     for (int64_t extent : extents) total *= static_cast<size_t>(extent);
     rows = total / columns;
+    offsets.reserve(total);
     for (size_t row = 0; row < rows; ++row) {
       const size_t outer = row / inner, in = row % inner;
       for (size_t k = 0; k < columns; ++k) offsets.push_back((outer * columns + k) * inner + in);
@@ -108,7 +109,8 @@ class Grouping {
   void collect_primitives();
   void add_cells(std::vector<std::vector<int64_t>>& signature);
   void add_dimension_sets(std::vector<std::vector<int64_t>>& signature);
-  bool pair_rows(size_t rectangle, size_t row, size_t column, const Form& first, const Form& other);
+  bool pair_rows(size_t rectangle, size_t row, std::span<const Label> first,
+                 std::span<const Label> other);
   void number_families();
   std::vector<uint8_t> draw(std::mt19937_64& random, bool smallest) const;
   bool respects(const std::vector<uint8_t>& kept);
@@ -224,6 +226,7 @@ bool Grouping::unify_like_rows() {
 
 void Grouping::sign() {
   std::vector<std::vector<int64_t>> signature(primitives_.size());
+  for (auto& entry : signature) entry.reserve(16);
   // Dimensions with the same array are one for the signature: they see the same of every primitive.
   std::vector<bool> seen(arrays_.size(), false);
   std::vector<int64_t> counts(primitives_.size(), 0);
@@ -306,8 +309,8 @@ void Grouping::add_dimension_sets(std::vector<std::vector<int64_t>>& signature) 
 }
 
 /// Partners at one position of two rows; false if labels had to be locked.
-bool Grouping::pair_rows(size_t rectangle, size_t row, size_t column, const Form& first,
-                         const Form& other) {
+bool Grouping::pair_rows(size_t rectangle, size_t row, std::span<const Label> first,
+                         std::span<const Label> other) {
   Form only_first, only_other;
   std::set_difference(first.begin(), first.end(), other.begin(), other.end(),
                       std::back_inserter(only_first));
@@ -336,7 +339,6 @@ bool Grouping::pair_rows(size_t rectangle, size_t row, size_t column, const Form
   for (Label label : difference) {
     if (!rows || forest_.kind(label) == PrimitiveKind::kRow) forest_.lock(label, reason);
   }
-  static_cast<void>(column);
   return false;
 }
 
@@ -349,7 +351,7 @@ void Grouping::find_partners() {
       for (size_t k = 0; k < view.columns; ++k) {
         const Label a = key.array.entries[view.at(0, k)], b = key.array.entries[view.at(row, k)];
         if (a == b) continue;
-        if (!pair_rows(r, row, k, forest_.normal_form(a), forest_.normal_form(b))) return;
+        if (!pair_rows(r, row, forest_.normal_form(a), forest_.normal_form(b))) return;
       }
     }
   }

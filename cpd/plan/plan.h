@@ -31,7 +31,7 @@ struct DimensionPlan {
   /// position of the dimensions `along` in row-major order.
   std::vector<Indices> kept;
   bool blocks = false;
-  std::string role;  ///< `writer`, `reader` or `along`
+  std::string role;  ///< `writer`, `reader` or `along`; of several layers also `writer, reader`
   bool operator==(const DimensionPlan&) const = default;
 };
 
