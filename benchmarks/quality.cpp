@@ -10,6 +10,7 @@
 // network, and for both the latency that is predicted and measured here, at the batch of the input.
 #include <ATen/core/grad_mode.h>
 #include <cpd/algorithms/one_shot.h>
+#include <cpd/algorithms/scoring.h>
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
 #include <cpd/cost/measure.h>
@@ -129,11 +130,7 @@ class Quality {
     if (against_latency()) options.latency_table = latency_table();
     if (units == "inner") options.only = inner_units();
     ChannelMutator mutator(model_, options);
-    if (options.importance.needs != Needs::kWeights) {
-      const Statistics statistics = gather_statistics(*model_, mutator.combing(), data_,
-                                                      statistics_for(options.importance.needs));
-      mutator.score(&statistics);
-    }
+    score_channels(mutator, data_);
     for (const auto& macs : list("macs")) {
       for (const auto& allocation : list("allocation")) {
         Budget budget;

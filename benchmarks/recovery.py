@@ -31,17 +31,18 @@ def training(options, epochs, lr, seed):
 
 
 def method(options, name, keep, seed):
-    """The configuration of a method; pruning takes the first half of the training."""
+    """The configuration of a method; pruning takes the first sixth of the training."""
     train = training(options, options.epochs, options.lr, seed)
     if name == "one_shot":
         return {"type": "OneShot", "mutator": {"importance": "hessian", "seed": seed},
                 "allocation": "greedy", "compensation": "refit", "budget": {"macs": keep},
                 "train": train}
-    prunings = 20
+    prunings = 4
     steps = options.epochs * math.ceil(options.train_images / options.batch)
-    config = {"type": "Iterative", "mutator": {"importance": "fisher", "seed": seed},
-              "allocation": "greedy", "schedule": "agp", "budget": {"macs": keep},
-              "prunings": prunings, "interval": max(1, steps // 2 // prunings), "train": train}
+    config = {"type": "Iterative", "mutator": {"importance": "obs", "seed": seed},
+              "allocation": "greedy", "schedule": "agp", "compensation": "refit",
+              "budget": {"macs": keep}, "prunings": prunings,
+              "interval": max(1, steps // 6 // prunings), "train": train}
     if name == "iterative_distilled":
         config["distill"] = {"losses": [{"type": "kl", "temperature": 4.0}], "label_weight": 0.5}
     return config

@@ -1,9 +1,11 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <cpd/algorithms/activation_masks.h>
 #include <cpd/algorithms/block_pruning.h>
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
+#include <cpd/training/moving_average.h>
 
 #include <algorithm>
 #include <cmath>
@@ -99,7 +101,9 @@ void BlockTarget::verify(const std::string& path) const {
   const auto fail = [&](const char* key, const std::string& problem, const std::string& expected) {
     throw Error(problem, {.path = key_path(path, key)}, expected);
   };
-  if (parameters.empty()) fail("parameters", "there are no names", "patterns such as *.weight");
+  if (parameters.empty() && activations.empty()) {
+    fail("parameters", "there are no names", "patterns such as *.weight, or activations");
+  }
   if (axes.size() != sizes.size()) {
     fail("sizes", "there are " + std::to_string(sizes.size()),
          "one for each of the " + std::to_string(axes.size()) + " axes");
@@ -120,7 +124,9 @@ void BlockTarget::verify(const std::string& path) const {
 
 void read_json(const Json& json, const std::string& path, BlockTarget& target) {
   JsonObject object(json, path);
+  if (json.contains("activations")) target.parameters.clear();
   object.read("parameters", target.parameters)
+      .read("activations", target.activations)
       .read("axes", target.axes)
       .read("sizes", target.sizes)
       .read("sparsity", target.sparsity)
@@ -131,6 +137,7 @@ void read_json(const Json& json, const std::string& path, BlockTarget& target) {
 
 void to_json(Json& json, const BlockTarget& target) {
   json = Json{{"parameters", target.parameters},
+              {"activations", target.activations},
               {"axes", target.axes},
               {"sizes", target.sizes},
               {"sparsity", target.sparsity},
@@ -199,10 +206,13 @@ BlockPruningHook::BlockPruningHook(BlockPruningOptions options, const std::strin
 
 const BlockTarget* BlockPruningHook::target_of(const std::string& name,
                                                const at::Tensor& parameter) const {
+  const bool is_mask = is_activation_mask(name);
+  const std::string known = is_mask ? masked_layer(name) : name;
   for (const auto& target : options_.targets) {
+    const auto& patterns = is_mask ? target.activations : target.parameters;
     const bool meant =
-        std::any_of(target.parameters.begin(), target.parameters.end(),
-                    [&](const std::string& pattern) { return matches(pattern, name); });
+        std::any_of(patterns.begin(), patterns.end(),
+                    [&](const std::string& pattern) { return matches(pattern, known); });
     int64_t last = target.axes.empty() ? 0 : target.axes.back();
     if (target.of > 0) last = std::max(last, target.along);
     if (meant && parameter.dim() > 1 && last < parameter.dim()) return &target;
@@ -211,11 +221,18 @@ const BlockTarget* BlockPruningHook::target_of(const std::string& name,
 }
 
 void BlockPruningHook::before_run(TrainingRun& run) {
-  bool any = false;
-  for (const auto& [name, parameter] : run.network().parameters()) {
-    any = any || target_of(name, parameter) != nullptr;
+  Trainable& network = run.network();
+  bool any = false, any_output = false;
+  for (const auto& [name, tensor] : all_tensors(network)) {
+    const bool meant = target_of(name, tensor) != nullptr;
+    any = any || meant;
+    any_output = any_output || (meant && is_activation_mask(name));
   }
-  if (!any) throw Error("no parameter is meant by the hook's targets");
+  if (!any) throw Error("no parameter or output is meant by the hook's targets");
+  if (any_output && !network.watch([&](const auto&) { return watch(network); })) {
+    throw Error("what the layers of this network give cannot be watched", {},
+                "a DynamicModel of a network with activation masks");
+  }
   if (run.steps() < options_.interval * options_.prunings) {
     throw Error("the run ends at step " + std::to_string(run.steps()) +
                     ", before the last pruning of blocks at step " +
@@ -229,28 +246,80 @@ void BlockPruningHook::after_iteration(TrainingRun& run) {
   apply(run.network());
 }
 
+/// A moving average, or the best weights, may be of a time with less zeros.
+void BlockPruningHook::after_run(TrainingRun& run) { apply(run.network()); }
+
+void BlockPruningHook::add_worth(const std::string& mask, const at::Tensor& values) {
+  at::Tensor& sum = seen_[mask];
+  sum = sum.defined() ? sum.add(values) : values;
+}
+
+/// Looks at the products of outputs and their masks: what is masked is worth nothing.
+RunObserver BlockPruningHook::watch(const Trainable& network) {
+  if (prunings_ >= options_.prunings) return [](const Op&, Tensors&) {};
+  std::map<const void*, std::pair<std::string, at::Tensor>> masks;
+  for (const auto& [name, tensor] : network.buffers()) {
+    if (target_of(name, tensor) != nullptr) masks[tensor.const_data_ptr()] = {name, tensor};
+  }
+  return [this, masks](const Op& op, Tensors& values) {
+    if (op.kind != "aten::mul" || op.operands().size() != 2) return;
+    const auto found =
+        masks.find(values[static_cast<size_t>(op.operands().back())].const_data_ptr());
+    if (found == masks.end()) return;
+    const auto& [name, mask] = found->second;
+    const at::Tensor& output = values[static_cast<size_t>(op.outputs.front())];
+    const auto summed = [shape = mask.sizes().vec()](const at::Tensor& worth) {
+      return worth.abs().to(at::kFloat).sum_to_size(shape);
+    };
+    if (options_.score == "magnitude") {
+      add_worth(name, summed(output.detach()));
+    } else if (output.requires_grad()) {
+      output.register_hook([this, summed, name = name, a = output.detach()](const at::Tensor& g) {
+        add_worth(name, summed(a.mul(g.detach())));
+      });
+    }
+  };
+}
+
+at::Tensor BlockPruningHook::worth(const std::string& name, const at::Tensor& tensor) const {
+  if (!is_activation_mask(name)) return score_(tensor);
+  const auto seen = seen_.find(name);
+  if (seen == seen_.end()) throw Error("nothing of it was seen since the last pruning");
+  return seen->second;
+}
+
 void BlockPruningHook::prune(Trainable& network) {
   ++prunings_;
   const double progress = static_cast<double>(prunings_) / static_cast<double>(options_.prunings);
-  for (const auto& [name, parameter] : network.parameters()) {
-    const BlockTarget* target = target_of(name, parameter);
+  for (const auto& [name, tensor] : all_tensors(network)) {
+    const BlockTarget* target = target_of(name, tensor);
     if (target == nullptr) continue;
     const double sparsity = 1 - options_.schedule.keep(progress, 1 - target->sparsity);
     // Of N:M there are no steps in between.
     if (target->of > 0 && prunings_ < options_.prunings) continue;
     try {
-      masks_[name] = block_mask(score_(parameter), *target, sparsity);
+      masks_[name] = block_mask(worth(name, tensor), *target, sparsity);
     } catch (const Error& error) {
       throw Error("blocks of '" + name + "': " + error.problem(), {}, error.expected());
     }
   }
+  seen_.clear();
 }
 
 void BlockPruningHook::apply(Trainable& network) const {
   const at::NoGradGuard no_grad;
-  for (const auto& [name, parameter] : network.parameters()) {
+  for (const auto& [name, tensor] : all_tensors(network)) {
     const auto mask = masks_.find(name);
-    if (mask != masks_.end()) parameter.mul_(mask->second.to(parameter.device()));
+    if (mask == masks_.end()) continue;
+    if (mask->second.sizes() != tensor.sizes()) {
+      throw Error("blocks of '" + name + "' were chosen before it became smaller", {},
+                  "a run of their own after the one that removes channels");
+    }
+    if (is_activation_mask(name)) {
+      tensor.copy_(mask->second);
+    } else {
+      tensor.mul_(mask->second.to(tensor.device()));
+    }
   }
 }
 
@@ -258,12 +327,14 @@ Checkpoint BlockPruningHook::state() const {
   Checkpoint result;
   result.facts = {{"prunings", prunings_}};
   result.add("mask.", masks_);
+  result.add("seen.", seen_);
   return result;
 }
 
 void BlockPruningHook::load_state(const Checkpoint& state, TrainingRun&) {
   JsonObject(state.facts, name()).require("prunings", prunings_).finish();
   masks_ = state.under("mask.");
+  seen_ = state.under("seen.");
 }
 
 }  // namespace cpd

@@ -12,11 +12,16 @@
 
 namespace cpd {
 
-/// Blocks of weights that are zeroed as a whole, in one form from single elements over rows and
-/// columns to whole dimensions. They stay in the network: it gets sparse, not smaller.
+/// Blocks of weights or of what layers give that are zeroed as a whole, in one form from single
+/// elements over rows and columns to whole dimensions. They stay in the network: it gets sparse,
+/// not smaller.
 struct BlockTarget {
   /// Patterns of parameters' names, `*` for anything.
   std::vector<std::string> parameters{"*.weight"};
+  /// Patterns of layers whose outputs are meant, in a network that has masks there (see
+  /// `with_activation_masks`); in JSON instead of `parameters`. Dimensions are those of the output,
+  /// of which the batch has one element.
+  std::vector<std::string> activations{};
   /// The dimensions that a block extends over, ascending, and how far: 0 is the whole dimension.
   /// Along all others it is one element wide. Parameters without these dimensions are left alone,
   /// and so are those of one dimension: biases and norms.
@@ -33,11 +38,13 @@ struct BlockTarget {
   bool operator==(const BlockTarget&) const = default;
 };
 
-/// Keys are the names of the fields; `n_m` is a text such as `2:4` for `keep` and `of`.
+/// Keys are the names of the fields; with `activations`, `parameters` are none if they are not
+/// said; `n_m` is a text such as `2:4` for `keep` and `of`.
 void read_json(const Json& json, const std::string& path, BlockTarget& target);
 void to_json(Json& json, const BlockTarget& target);
 
-/// What a block is worth: made of a parameter one value per element; those of a block add up.
+/// What a block of weights is worth: made of a parameter one value per element; those of a block
+/// add up.
 using ElementScore = std::function<at::Tensor(const at::Tensor& parameter)>;
 /// |w|
 at::Tensor score_magnitude(const at::Tensor& parameter);
@@ -52,7 +59,9 @@ at::Tensor block_mask(const at::Tensor& scores, const BlockTarget& target, doubl
 /// How blocks are pruned while a network trains.
 struct BlockPruningOptions {
   std::vector<BlockTarget> targets{BlockTarget{}};
-  std::string score = "magnitude";  ///< or `gradient`
+  /// `magnitude` or `gradient`: of a weight w or the values a at a place of an output, summed over
+  /// the samples since the last pruning, |w| and |a|, or |w g| and |a g|.
+  std::string score = "magnitude";
   SparsitySchedule schedule = "agp";
   int64_t interval = 50;  ///< iterations between two prunings
   int64_t prunings = 10;  ///< until the sparsity is reached
@@ -66,8 +75,8 @@ struct BlockPruningOptions {
 void read_json(const Json& json, const std::string& path, BlockPruningOptions& options);
 void to_json(Json& json, const BlockPruningOptions& options);
 
-/// Zeroes blocks of weights step by step and keeps them zero while the network trains, so that an
-/// export has them baked in.
+/// Zeroes blocks step by step and keeps them zero while the network trains, so that an export has
+/// them baked in (of outputs: that of `with_masks_baked`).
 class BlockPruningHook : public TrainingHook {
  public:
   /// Throws cpd::Error if the options make no sense.
@@ -75,18 +84,22 @@ class BlockPruningHook : public TrainingHook {
 
   std::string name() const override { return "BlockPruningHook"; }
   int priority() const override { return options_.priority; }
-  /// By parameter name, true for what stays.
+  /// By the name of the parameter or mask, true for what stays.
   const std::map<std::string, at::Tensor>& masks() const { return masks_; }
 
-  /// Throws cpd::Error if a target means no parameter or the run is too short.
+  /// Throws cpd::Error if a target means nothing that the network has or the run is too short.
   void before_run(TrainingRun& run) override;
   void after_iteration(TrainingRun& run) override;
+  void after_run(TrainingRun& run) override;
   Checkpoint state() const override;
   void load_state(const Checkpoint& state, TrainingRun& run) override;
 
  private:
-  /// The target of a parameter; null if it has none.
-  const BlockTarget* target_of(const std::string& name, const at::Tensor& parameter) const;
+  /// The target of a parameter or mask; null if it has none.
+  const BlockTarget* target_of(const std::string& name, const at::Tensor& tensor) const;
+  RunObserver watch(const Trainable& network);
+  void add_worth(const std::string& mask, const at::Tensor& values);
+  at::Tensor worth(const std::string& name, const at::Tensor& tensor) const;
   void prune(Trainable& network);
   void apply(Trainable& network) const;
 
@@ -94,6 +107,7 @@ class BlockPruningHook : public TrainingHook {
   ElementScore score_;
   int64_t prunings_ = 0;
   std::map<std::string, at::Tensor> masks_;
+  std::map<std::string, at::Tensor> seen_;  ///< by mask, what outputs were worth until now
 };
 
 }  // namespace cpd

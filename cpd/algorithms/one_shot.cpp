@@ -2,6 +2,7 @@
 #include <cpd/algorithms/fine_tune.h>
 #include <cpd/algorithms/one_shot.h>
 #include <cpd/algorithms/reporting.h>
+#include <cpd/algorithms/scoring.h>
 #include <cpd/algorithms/step_budget.h>
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
@@ -80,12 +81,13 @@ OneShotOptions one_shot_with_data() {
 
 bool needs_data(const OneShotOptions& options) {
   return options.mutator.importance.needs != Needs::kWeights || options.anneals_on_data ||
-         options.compensation.type != CompensationType::kNone;
+         options.sensitivity.has_value() || options.compensation.type != CompensationType::kNone;
 }
 
 void OneShotOptions::verify(const std::string& path) const {
   check_range(key_path(path, "min_accuracy"), min_accuracy, 0, 1);
   budget.verify(key_path(path, "budget"));
+  if (sensitivity) sensitivity->verify(key_path(path, "sensitivity"));
   if (train) train->verify(key_path(path, "train"));
   if (distill) distill->verify(key_path(path, "distill"));
   if (distils() && !train) {
@@ -103,7 +105,8 @@ void read_json(const Json& json, const std::string& path, OneShotOptions& option
   if (const Json* allocation = object.take("allocation")) {
     read_allocation(*allocation, key_path(path, "allocation"), options);
   }
-  object.read("budget", options.budget)
+  object.read("sensitivity", options.sensitivity)
+      .read("budget", options.budget)
       .read("min_accuracy", options.min_accuracy)
       .read("compensation", options.compensation)
       .read("train", options.train)
@@ -120,6 +123,7 @@ void to_json(Json& json, const OneShotOptions& options) {
               {"min_accuracy", options.min_accuracy},
               {"compensation", options.compensation},
               {"teacher", options.teacher_file}};
+  if (options.sensitivity) json["sensitivity"] = *options.sensitivity;
   if (options.train) json["train"] = *options.train;
   if (options.distill) json["distill"] = *options.distill;
 }
@@ -131,26 +135,13 @@ OneShot::OneShot(Model model, OneShotOptions options)
 OneShot::OneShot(std::unique_ptr<ChannelMutator> mutator, OneShotOptions options)
     : Algorithm(std::move(mutator)), options_(std::move(options)) {}
 
-void OneShot::score(const CalibrationData& data) {
-  const Importance& importance = mutator().options().importance;
-  if (importance.needs == Needs::kWeights) {
-    mutator().score();
-    return;
-  }
-  if (data.empty()) throw Error("importance '" + importance.name + "' needs data", {}, "samples");
-  StatisticsOptions statistics_options = statistics_for(importance.needs);
-  statistics_options.loss = options_.loss;
-  statistics_options.seed = mutator().options().seed;
-  const Statistics statistics =
-      gather_statistics(mutator().dense(), mutator().combing(), data, statistics_options);
-  mutator().score(&statistics);
+void OneShot::allocate(const Budget& budget, const CalibrationData& data) {
+  const Allocator own = allocator(data);
+  mutator().allocate(budget, sensitivity_.empty() ? own : by_sensitivity(own, sensitivity_));
 }
 
-void OneShot::allocate(const Budget& budget, const CalibrationData& data) {
-  if (options_.allocation.name != "annealing") {
-    mutator().allocate(budget, options_.allocation);
-    return;
-  }
+Allocator OneShot::allocator(const CalibrationData& data) {
+  if (options_.allocation.name != "annealing") return options_.allocation;
   AnnealingOptions annealing = options_.annealing;
   if (options_.anneals_on_data) {
     if (data.empty()) throw Error("annealing on data needs data", {}, "samples");
@@ -158,9 +149,9 @@ void OneShot::allocate(const Budget& budget, const CalibrationData& data) {
         first_samples(mutator().dense(), data, kTrialSamples));
     annealing.objective = [this, trial](const Widths& widths) { return error_at(widths, *trial); };
   }
-  mutator().allocate(budget, {"annealing", [&](const AllocationProblem& problem) {
-                                return allocate_annealing(problem, annealing);
-                              }});
+  return {"annealing", [annealing](const AllocationProblem& problem) {
+            return allocate_annealing(problem, annealing);
+          }};
 }
 
 /// Looks for the farthest step towards the budget that leaves the accuracy, and takes it; returns
@@ -293,8 +284,14 @@ Report OneShot::prune(const CalibrationData& data, const BatchSource* validation
         "importance 'hessian' is the curvature of each channel's readers (K-FAC) "
         "with what a refit makes up for");
   }
-  score(data);
+  score_channels(mutator(), data, options_.loss);
   report.seconds["score"] = clock.lap();
+  sensitivity_.clear();
+  if (options_.sensitivity) {
+    if (data.empty()) throw Error("curves of sensitivity need data", {}, "samples");
+    sensitivity_ = measure_sensitivity(mutator(), data, *options_.sensitivity);
+    report.seconds["sensitivity"] = clock.lap();
+  }
   Budget budget = options_.budget;
   if (options_.min_accuracy > 0) {
     budget = allocate_while_accurate(data, *validation, report);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cpd/algorithms/algorithm.h>
+#include <cpd/algorithms/sensitivity.h>
 #include <cpd/allocation/annealing.h>
 #include <cpd/compensation/compensation.h>
 #include <cpd/distill/distill_options.h>
@@ -18,6 +19,9 @@ struct OneShotOptions {
   /// Let `annealing` try widths on data: made small is what the compensated network's outputs are
   /// off, not the score lost.
   bool anneals_on_data = false;
+  /// Choose widths by what the outputs are off when one unit alone keeps fewer channels, not by the
+  /// scores lost; which channels go, scores say.
+  std::optional<SensitivityOptions> sensitivity{};
   Budget budget{};
   /// The least score on validation data (accuracy; of label maps mean IoU): as much goes as leaves
   /// it, at most as the budget says; without a budget, as the units allow. 0: the budget alone.
@@ -42,8 +46,8 @@ OneShotOptions one_shot_with_data();
 /// Does the score, the allocation or the compensation run data through the network?
 bool needs_data(const OneShotOptions& options);
 
-/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `budget`, `min_accuracy`,
-/// `compensation`, `train`, `distill`, and `teacher` for a file.
+/// Keys: `type` (OneShot), `mutator` (also `mutator_cfg`), `allocation`, `sensitivity`, `budget`,
+/// `min_accuracy`, `compensation`, `train`, `distill`, and `teacher` for a file.
 /// `allocation` is a name, or an object with `type` and, for `annealing`, `steps`, `start`, `end`,
 /// `seed` and `on_data`.
 void read_json(const Json& json, const std::string& path, OneShotOptions& options);
@@ -72,6 +76,8 @@ class OneShot : public Algorithm {
   Report run(const CalibrationData& data, const TrainData& training, TrainCallbacks callbacks = {});
   /// What came of the training.
   const TrainResult& result() const { return result_; }
+  /// The curves that the widths were chosen by, if the options ask for them.
+  const Sensitivity& sensitivity() const { return sensitivity_; }
   /// Makes up for what is removed now, as the options say; part of `run`. For a structure from
   /// elsewhere. Throws cpd::Error if there is no data and some is needed.
   void compensate(const CalibrationData& data, Report& report);
@@ -80,8 +86,8 @@ class OneShot : public Algorithm {
 
  private:
   void check_no_training() const;
-  void score(const CalibrationData& data);
   void allocate(const Budget& budget, const CalibrationData& data);
+  Allocator allocator(const CalibrationData& data);
   Budget allocate_while_accurate(const CalibrationData& data, const BatchSource& validation,
                                  Report& report);
   double error_at(const Widths& widths, const CalibrationData& data);
@@ -89,6 +95,7 @@ class OneShot : public Algorithm {
 
   OneShotOptions options_;
   TrainResult result_;
+  Sensitivity sensitivity_;
 };
 
 }  // namespace cpd

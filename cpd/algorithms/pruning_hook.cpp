@@ -158,7 +158,9 @@ struct PruningHook::State {
         config_path(std::move(path_in)),
         network(mutator_in),
         importance(while_training(mutator_in.options().importance)),
-        own_gates(importance.needs == Needs::kStatistics && gates_suffice(importance.name)) {
+        own_gates(
+            (importance.needs == Needs::kStatistics || importance.needs == Needs::kTraining) &&
+            gates_suffice(importance.name)) {
     for (const auto& unit : mutator.units()) {
       const std::vector<double> ones(static_cast<size_t>(unit->num_channels()), 1.0);
       scores.emplace_back(unit->channels().size(), ones);

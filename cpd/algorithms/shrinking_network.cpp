@@ -75,14 +75,6 @@ class Cut {
   std::set<std::string> dropped_;
 };
 
-/// Calls several observers in turn.
-RunObserver all_of(std::vector<RunObserver> observers) {
-  if (observers.empty()) return nullptr;
-  return [all = std::move(observers)](const Op& op, Tensors& values) {
-    for (const auto& observer : all) observer(op, values);
-  };
-}
-
 /// A channel by its number: block * of + index.
 Primitive channel_of(const ChannelGroup& group, int64_t number) {
   return group
@@ -105,11 +97,7 @@ ShrinkingNetwork::ShrinkingNetwork(ChannelMutator& mutator) : mutator_(mutator) 
 }
 
 std::vector<at::Tensor> ShrinkingNetwork::forward(const std::vector<at::Tensor>& inputs) {
-  std::vector<RunObserver> observers;
-  if (is_training() && at::GradMode::is_enabled()) {
-    for (const auto& watcher : watchers_) observers.push_back(watcher(inputs));
-  }
-  return model_->forward(inputs, all_of(std::move(observers)));
+  return model_->forward(inputs, watchers_.observer(*this, inputs));
 }
 
 at::Tensor ShrinkingNetwork::forward(const at::Tensor& input) {

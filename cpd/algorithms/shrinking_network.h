@@ -17,9 +17,6 @@
 
 namespace cpd {
 
-/// What may watch a forward pass of training.
-using ObserverFactory = std::function<RunObserver(const std::vector<at::Tensor>& inputs)>;
-
 /// The network that trains while a mutator prunes it: the compact form of what the mutator keeps,
 /// with tensors of its own, so that training gets faster as the network gets smaller. What it has
 /// learnt goes back to the mutator with `write_back`: then the mutator's masked network computes
@@ -44,8 +41,10 @@ class ShrinkingNetwork : public Trainable {
   /// Grows each time that the network gets new tensors.
   int64_t version() const { return version_; }
 
-  /// Watches every forward pass in training mode with gradients from now on.
-  void watch(ObserverFactory factory) { watchers_.push_back(std::move(factory)); }
+  bool watch(ObserverFactory factory) override {
+    watchers_.add(std::move(factory));
+    return true;
+  }
 
   /// Gives the mutator the weights and statistics as they are now, or those of `instead` by name,
   /// in the shapes that they have here.
@@ -79,7 +78,7 @@ class ShrinkingNetwork : public Trainable {
   std::map<std::string, Gather> cut_;  ///< how each parameter and buffer differs from the dense one
   std::optional<DynamicModel> model_;
   int64_t version_ = 0;
-  std::vector<ObserverFactory> watchers_;
+  Watchers watchers_;
 };
 
 }  // namespace cpd

@@ -53,6 +53,7 @@ Allocator narrowing(const Allocator& allocator, const ChannelMutator& mutator) {
             AllocationProblem narrowed = problem;
             for (auto& unit : narrowed.units) {
               unit.bounds.max = std::min(unit.bounds.largest(), widths.at(unit.name));
+              unit.bounds.min = std::min(unit.bounds.min, unit.bounds.max);
             }
             return inner(narrowed);
           }};

@@ -38,7 +38,8 @@ void AllocationUnit::prepare() {
 }
 
 void AllocationUnit::set_losses(std::vector<double> by_removed) {
-  if (static_cast<int64_t>(by_removed.size()) != bounds.of) {
+  const auto given = static_cast<int64_t>(by_removed.size());
+  if (given != bounds.of && given != bounds.of + 1) {
     throw Error("unit " + name + " has " + std::to_string(by_removed.size()) + " losses", {},
                 std::to_string(bounds.of) + ", for 0 to " + std::to_string(bounds.of - 1) +
                     " channels removed");
@@ -97,6 +98,21 @@ void AllocationProblem::verify() const {
                       " cannot be reached: the nearest is " + cost_text(reachable),
                   {}, "a larger budget, or fewer frozen units and bounds");
     }
+  }
+}
+
+void keep_from_collapse(AllocationProblem& problem, double floor) {
+  constexpr int kHalvings = 6;
+  std::vector<int64_t> own;
+  for (const auto& unit : problem.units) own.push_back(unit.bounds.min);
+  for (int i = 0; i <= kHalvings; ++i, floor /= 2) {
+    if (i == kHalvings) floor = 0;
+    for (size_t u = 0; u < own.size(); ++u) {
+      Bounds& bounds = problem.units[u].bounds;
+      const auto least = static_cast<int64_t>(floor * static_cast<double>(bounds.of) + 1e-9);
+      bounds.min = std::max(own[u], std::min(least, bounds.largest()));
+    }
+    if (problem.fits(problem.smallest())) return;
   }
 }
 

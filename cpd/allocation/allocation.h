@@ -23,7 +23,8 @@ struct AllocationUnit {
   double loss(int64_t k) const;
   /// Makes `loss` fast; call it after the scores are set.
   void prepare();
-  /// Sets the losses from a table of errors instead: for 0, 1, ... `of` - 1 channels removed.
+  /// Sets the losses from a table of errors instead: for 0, 1, ... `of` - 1 channels removed, and
+  /// where all may go, `of`.
   void set_losses(std::vector<double> by_removed);
   bool prepared() const;
 
@@ -62,6 +63,10 @@ struct Allocation {
   double used = 0;
   double next = 0;
 };
+
+/// Keeps units from being left with next to nothing: each keeps `floor` of its channels at least,
+/// or a half of that, a quarter and so on where the limits cannot be met otherwise.
+void keep_from_collapse(AllocationProblem& problem, double floor);
 
 /// Every unit keeps the same ratio of its channels: the rule, no search. A ratio in (0, 1].
 Widths ratio_widths(const std::vector<AllocationUnit>& units, double ratio);

@@ -130,9 +130,9 @@ int run_and_report(const Command& command, int argc, const char* const* argv) {
 }  // namespace
 
 std::vector<Command> commands() {
-  return {inspect_command(), explain_command(), sample_command(), prune_command(),
-          train_command(),   distill_command(), eval_command(),   compare_command(),
-          verify_command(),  measure_command(), demo_command()};
+  return {inspect_command(), explain_command(), sample_command(),      prune_command(),
+          train_command(),   distill_command(), eval_command(),        compare_command(),
+          verify_command(),  measure_command(), sensitivity_command(), demo_command()};
 }
 
 int run(int argc, const char* const* argv) {

@@ -38,6 +38,7 @@ Command eval_command();
 Command compare_command();
 Command verify_command();
 Command measure_command();
+Command sensitivity_command();
 Command demo_command();
 
 /// All commands, in the order of the help.

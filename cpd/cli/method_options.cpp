@@ -116,7 +116,7 @@ void add_method_options(po::options_description& options) {
                         "how channels are scored: random, l1, l2, fpgm, bn_scale; with --data also "
                         "gradient, taylor, fisher, gauss_newton, hessian, kfac, obs, obd, "
                         "hessian_trace, activation, variance, flap, apoz (default: l1, with --data "
-                        "obs)")(
+                        "obs), and while it trains movement")(
       "allocation", value("NAME"),
       "how widths are chosen: uniform, global (default), isomorphic, greedy (default with --data), "
       "dynamic_programme, annealing")(

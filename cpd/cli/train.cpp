@@ -1,3 +1,4 @@
+#include <cpd/algorithms/activation_masks.h>
 #include <cpd/algorithms/block_pruning.h>
 #include <cpd/algorithms/pruning_hook.h>
 #include <cpd/cli/arguments.h>
@@ -21,6 +22,8 @@ struct HookConfig {
   std::optional<PruningHookOptions> pruning{};
   std::string pruning_path{};
   TrainingHooks others{};
+  std::vector<std::string> masked_layers{};  ///< patterns
+  std::string masks_path{};
 };
 
 void read_hook(const Json& json, const std::string& path, const TrainOptions& train,
@@ -40,6 +43,11 @@ void read_hook(const Json& json, const std::string& path, const TrainOptions& tr
   } else if (type == "BlockPruningHook") {
     BlockPruningOptions options;
     read_json(json, path, options);
+    for (const auto& target : options.targets) {
+      config.masked_layers.insert(config.masked_layers.end(), target.activations.begin(),
+                                  target.activations.end());
+      if (!target.activations.empty()) config.masks_path = path;
+    }
     config.others.push_back(std::make_shared<BlockPruningHook>(options, path));
   } else {
     throw_wrong_type(json.at("type"), key_path(path, "type"), "PruningHook or BlockPruningHook");
@@ -54,6 +62,10 @@ HookConfig take_hooks(const po::variables_map& values, Json& config, const Train
     if (!list.is_array()) throw_wrong_type(list, "hooks", "a list of objects");
     for (size_t i = 0; i < list.size(); ++i) {
       read_hook(list[i], "hooks[" + std::to_string(i) + "]", train, hooks);
+    }
+    if (hooks.pruning && !hooks.masked_layers.empty()) {
+      throw Error("blocks of outputs cannot be chosen while channels are removed",
+                  {.path = hooks.masks_path}, "a run of their own afterwards");
     }
   });
   return hooks;
@@ -79,11 +91,14 @@ TrainingTask read_training(const po::variables_map& values) {
 /// Trains a network of one size.
 void train_whole(const po::variables_map& values, TrainingTask& task,
                  std::shared_ptr<const Model> model, TrainingImages& images) {
+  if (!task.hooks.masked_layers.empty()) {
+    model = std::make_shared<const Model>(with_activation_masks(*model, task.hooks.masked_layers));
+  }
   DynamicModel network(model, std::make_shared<const Combing>(comb(*model)));
   const auto result = train_with_progress(*trainable(network), images, task.options, "train",
                                           nullptr, task.hooks.others);
   check_finished(result, task.options);
-  export_torchscript(network.model(), text_of(values, "output"),
+  export_torchscript(with_masks_baked(network.model()), text_of(values, "output"),
                      {.force = values.count("force") > 0});
   deliver_trained(values, result);
 }

@@ -33,7 +33,7 @@ struct CompensationOptions {
   /// Batch norm statistics after a fit, or with `recalibrate` alone: true, false, or unset: if they
   /// bring the outputs nearer to the dense network's.
   std::optional<bool> recalibrate{};
-  int64_t memory = int64_t{4} << 30;  ///< bytes of live values at most: more samples are left out
+  int64_t memory = int64_t{7} << 29;  ///< bytes of live values at most: more samples are left out
   uint64_t seed = 0;                  ///< of the rows that are drawn
   bool quiet = false;                 ///< show no progress
 

@@ -21,6 +21,7 @@ std::vector<Importance> importances() {
           {"taylor", score_taylor, Needs::kStatistics},
           {"fisher", score_fisher, Needs::kStatistics},
           {"gauss_newton", score_fisher, Needs::kDrawnLabels},
+          {"movement", score_movement, Needs::kTraining},
           {"hessian", score_kfac, Needs::kLayers},
           {"kfac", score_kfac, Needs::kLayers},
           {"obs", score_obs, Needs::kLayers},

@@ -26,6 +26,7 @@ struct ScoreContext {
 enum class Needs {
   kWeights,      ///< the network alone
   kStatistics,   ///< data that was run through it
+  kTraining,     ///< the same, while its weights were trained
   kDrawnLabels,  ///< the same, with labels drawn from the network's own output
   kLayers,       ///< the same, and what layers read and give
   kGradients,    ///< the gradient of the loss by the weights
@@ -63,8 +64,8 @@ Scores score_fpgm(const ChannelGroup& unit, const ScoreContext& context);
 Scores score_bn_scale(const ChannelGroup& unit, const ScoreContext& context);
 
 /// The scores that a configuration can name: random, l1, l2, fpgm, bn_scale, and those of
-/// <cpd/importance/statistics.h>: taylor, fisher, gauss_newton, activation, variance, apoz, flap,
-/// and of <cpd/importance/curvature.h>: obs, obd, kfac, and hessian, which is kfac.
+/// <cpd/importance/statistics.h>: taylor, fisher, gauss_newton, movement, activation, variance,
+/// apoz, flap, and of <cpd/importance/curvature.h>: obs, obd, kfac, and hessian, which is kfac.
 std::vector<Importance> importances();
 /// Throws cpd::Error with the known names.
 Importance find_importance(const std::string& name);

@@ -275,7 +275,8 @@ void RunningStatistics::set_state(const std::map<std::string, at::Tensor>& state
 }
 
 bool gates_suffice(const std::string& importance) {
-  return importance == "fisher" || importance == "hessian" || importance == "taylor";
+  return importance == "fisher" || importance == "hessian" || importance == "taylor" ||
+         importance == "movement";
 }
 
 }  // namespace cpd

@@ -322,6 +322,14 @@ Scores score_fisher(const ChannelGroup& unit, const ScoreContext& context) {
   return statistics_of(unit, context).gate_square;
 }
 
+Scores score_movement(const ChannelGroup& unit, const ScoreContext& context) {
+  Scores scores = statistics_of(unit, context).gate;
+  for (auto& block : scores) {
+    for (auto& score : block) score = -score;
+  }
+  return scores;
+}
+
 Scores score_activation(const ChannelGroup& unit, const ScoreContext& context) {
   Scores scores = statistics_of(unit, context).mean;
   for (auto& block : scores) {

@@ -80,6 +80,10 @@ Scores score_taylor(const ChannelGroup& unit, const ScoreContext& context);
 /// Sum over samples of g squared, the empirical Fisher information of the gate: g is summed over
 /// the whole group before it is squared. Liu et al., Group Fisher Pruning, ICML 2021.
 Scores score_fisher(const ChannelGroup& unit, const ScoreContext& context);
+/// Minus the sum of g over the samples of a training: grows while the weights of a channel move
+/// away from zero, and falls while they move toward it. Sanh, Wolf and Rush, Movement Pruning,
+/// NeurIPS 2020, with the weights of a channel as one block.
+Scores score_movement(const ChannelGroup& unit, const ScoreContext& context);
 /// Mean size of the values that are read: |mean|.
 Scores score_activation(const ChannelGroup& unit, const ScoreContext& context);
 /// Variance of the values that are read. Variance-Based Pruning (Berisha et al., ICCV 2025) where a

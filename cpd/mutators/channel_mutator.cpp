@@ -353,6 +353,7 @@ AllocationProblem ChannelMutator::problem(const Budget& budget) {
   }
   const LatencyTable* latencies = budget.latency ? &latency_table() : nullptr;
   problem.limits = limits_of(budget, *model_, *combing_, groups, latencies);
+  keep_from_collapse(problem, std::min(options_.floor, budget.ratio.value_or(1)));
   return problem;
 }
 

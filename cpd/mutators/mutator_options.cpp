@@ -93,10 +93,12 @@ void read_json(const Json& json, const std::string& path, MutatorOptions& option
   check_per(options.per, key_path(path, "per"));
   object.read("freeze", options.freeze)
       .read("only", options.only)
+      .read("floor", options.floor)
       .read("exact_only", options.exact_only)
       .read("blocks", options.blocks)
       .read("seed", options.seed)
       .finish();
+  check_range(key_path(path, "floor"), options.floor, 0, 1);
 }
 
 bool MutatorOptions::offers_blocks() const {
@@ -106,9 +108,13 @@ bool MutatorOptions::offers_blocks() const {
 }
 
 void to_json(Json& json, const MutatorOptions& options) {
-  json = Json{{"type", "ChannelMutator"}, {"importance", options.importance.name},
-              {"unit", options.unit},     {"exact_only", options.exact_only},
-              {"blocks", options.blocks}, {"seed", options.seed}};
+  json = Json{{"type", "ChannelMutator"},
+              {"importance", options.importance.name},
+              {"unit", options.unit},
+              {"floor", options.floor},
+              {"exact_only", options.exact_only},
+              {"blocks", options.blocks},
+              {"seed", options.seed}};
   if (options.normalise) json["normalise"] = *options.normalise;
   if (!options.per.empty()) json["per"] = options.per;
   if (!options.freeze.empty()) json["freeze"] = options.freeze;

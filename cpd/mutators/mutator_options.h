@@ -29,7 +29,10 @@ struct MutatorOptions {
   std::vector<std::pair<std::string, UnitOverride>> units{};
   std::vector<std::string> freeze{};  ///< patterns of units that stay whole
   std::vector<std::string> only{};    ///< patterns: all other units stay whole; empty: none does
-  bool exact_only = false;            ///< leave units whole that are not of level `exact`
+  /// No unit is left with less than this fraction of its channels where a budget can be met
+  /// otherwise: scores of one layer that are low throughout do not take it away.
+  double floor = 0.1;
+  bool exact_only = false;  ///< leave units whole that are not of level `exact`
   /// Offer residual blocks too, to be dropped as a whole; `only` patterns of their role ask for
   /// them as well.
   bool blocks = false;
@@ -45,8 +48,8 @@ struct MutatorOptions {
 };
 
 /// Keys: `type` (ChannelMutator), `importance`, `normalise`, `per`, `unit`, `units`, `freeze`,
-/// `only`, `exact_only`, `blocks`, `seed`; `channel_unit_cfg` is taken for `unit` and `units`, and
-/// a `type` in it such as `L1ChannelUnit` names the importance too.
+/// `only`, `floor`, `exact_only`, `blocks`, `seed`; `channel_unit_cfg` is taken for `unit` and
+/// `units`, and a `type` in it such as `L1ChannelUnit` names the importance too.
 void read_json(const Json& json, const std::string& path, MutatorOptions& options);
 /// What of the options can be written in a configuration.
 void to_json(Json& json, const MutatorOptions& options);

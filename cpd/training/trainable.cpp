@@ -1,3 +1,4 @@
+#include <ATen/core/grad_mode.h>
 #include <cpd/core/error.h>
 #include <cpd/training/trainable.h>
 #include <torch/nn/module.h>
@@ -19,7 +20,7 @@ class TrainableDynamicModel : public Trainable {
   explicit TrainableDynamicModel(DynamicModel& model) : model_(model) {}
 
   std::vector<at::Tensor> forward(const std::vector<at::Tensor>& inputs) override {
-    return model_.forward(inputs);
+    return model_.forward(inputs, watchers_.observer(*this, inputs));
   }
   NamedTensors parameters() const override { return model_.named_parameters(); }
   NamedTensors buffers() const override { return model_.named_buffers(); }
@@ -33,9 +34,14 @@ class TrainableDynamicModel : public Trainable {
     // What was derived from them is made anew.
     if (moved) model_.set_keep(Keep(model_.keep()));
   }
+  bool watch(ObserverFactory factory) override {
+    watchers_.add(std::move(factory));
+    return true;
+  }
 
  private:
   DynamicModel& model_;
+  Watchers watchers_;
 };
 
 class TrainableModule : public Trainable {
@@ -72,6 +78,16 @@ class TrainableModule : public Trainable {
 };
 
 }  // namespace
+
+RunObserver Watchers::observer(const Trainable& network,
+                               const std::vector<at::Tensor>& inputs) const {
+  if (factories_.empty() || !network.is_training() || !at::GradMode::is_enabled()) return nullptr;
+  std::vector<RunObserver> observers;
+  for (const auto& factory : factories_) observers.push_back(factory(inputs));
+  return [all = std::move(observers)](const Op& op, Tensors& values) {
+    for (const auto& observer : all) observer(op, values);
+  };
+}
 
 std::unique_ptr<Trainable> trainable(DynamicModel& model) {
   return std::make_unique<TrainableDynamicModel>(model);

@@ -5,11 +5,15 @@
 #include <cpd/model/model.h>
 
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace cpd {
+
+/// What may watch a forward pass of training.
+using ObserverFactory = std::function<RunObserver(const std::vector<at::Tensor>& inputs)>;
 
 /// What training and evaluation need of a network.
 class Trainable {
@@ -26,6 +30,20 @@ class Trainable {
   virtual bool is_training() const = 0;
   /// Moves all tensors; handles to them stay valid.
   virtual void to(c10::Device device) = 0;
+  /// Watches every forward pass in training mode with gradients from now on. False, and nothing is
+  /// watched, where a network does not run op by op.
+  virtual bool watch(ObserverFactory) { return false; }
+};
+
+/// Those who watch the forward passes of a network.
+class Watchers {
+ public:
+  void add(ObserverFactory factory) { factories_.push_back(std::move(factory)); }
+  /// For a forward pass: null where nobody watches, or the network does not train.
+  RunObserver observer(const Trainable& network, const std::vector<at::Tensor>& inputs) const;
+
+ private:
+  std::vector<ObserverFactory> factories_;
 };
 
 /// A dynamic model, masked or compact as its mode says. It must outlive the result.

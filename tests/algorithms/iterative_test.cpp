@@ -246,7 +246,7 @@ bool could_be_wider(ChannelMutator& mutator, const Budget& budget,
 }
 
 TEST(Iterative, MeetsItsBudgetAndKeepsWhatItLearnt) {
-  for (const char* importance : {"fisher", "hessian", "taylor", "l1", "activation"}) {
+  for (const char* importance : {"fisher", "hessian", "taylor", "movement", "l1", "activation"}) {
     SCOPED_TRACE(importance);
     const Folder folder;
     IterativeOptions options = iterative_options();
@@ -456,6 +456,7 @@ TEST(PruningHook, GathersWhatEachScoreNeeds) {
   EXPECT_NE(scores.at("kfac"), scores.at("gauss_newton"));
   EXPECT_NE(scores.at("obs"), scores.at("kfac"));
   EXPECT_EQ(scores.at("hessian"), scores.at("fisher"));
+  EXPECT_NE(scores.at("movement"), scores.at("taylor"));
 }
 
 TEST(PruningHook, LearnsFromATeacher) {

@@ -1,3 +1,4 @@
+#include <cpd/algorithms/activation_masks.h>
 #include <cpd/algorithms/block_pruning.h>
 #include <cpd/algorithms/distill.h>
 #include <cpd/algorithms/iterative.h>
@@ -75,11 +76,14 @@ TEST_P(MethodConfig, Runs) {
     EXPECT_EQ(hook->exports().size(), own.save_sparsity_thr.size());
   } else {
     ASSERT_EQ(type, "BlockPruningHook");
-    const auto network =
-        make_network(parse_network("zoo:resnet20:classes=3:channels=1:size=16"), 1);
-    const auto hook = std::make_shared<BlockPruningHook>(options<BlockPruningOptions>());
+    const auto own = options<BlockPruningOptions>();
+    const auto& layers = own.targets.front().activations;
+    const auto hook = std::make_shared<BlockPruningHook>(own);
+    const auto masked = std::make_shared<const Model>(
+        layers.empty() ? model() : with_activation_masks(model(), layers));
+    DynamicModel network(masked, std::make_shared<const Combing>(comb(*masked)));
     train_with(*trainable(network), hook);
-    EXPECT_EQ(hook->masks().size(), 18u);
+    EXPECT_EQ(hook->masks().size(), layers.empty() ? 18u : 6u);
     for (const auto& [name, mask] : hook->masks()) {
       EXPECT_EQ(2 * mask.sum().item<int64_t>(), mask.numel()) << name;
     }
@@ -91,6 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Samples, MethodConfig,
                                            "taylor_iterative", "group_fisher",
                                            "iterative_distilled", "distill", "cpd_hook",
                                            "cpd_hook_distilled", "l1_fine_tuned", "two_of_four",
+                                           "activation_blocks", "annealing", "movement",
                                            "group_lasso", "growing_regularisation"));
 
 }  // namespace

@@ -251,6 +251,46 @@ TEST(Global, LeavesOneChannelAtLeast) {
   EXPECT_EQ(allocate_global(problem).widths, (Widths{1, 3}));
 }
 
+TEST(Floor, KeepsALayerOfLowScores) {
+  AllocationProblem problem;
+  std::vector<double> low, high;
+  for (int i = 0; i < 20; ++i) {
+    low.push_back(0.1 + 0.001 * i);
+    high.push_back(5 + 0.001 * i);
+  }
+  problem.units = {unit_of("a", {low}), unit_of("b", {high}), unit_of("block", {{1}})};
+  problem.units.back().bounds.min = 0;
+  const auto limit_to = [&](double channels) {
+    problem.limits = {{"channels", channels, [](const Widths& w) { return double(w[0] + w[1]); }}};
+  };
+  const auto least_with = [&](double channels) {
+    limit_to(channels);
+    AllocationProblem floored = problem;
+    keep_from_collapse(floored, 0.2);
+    return floored.smallest();
+  };
+  EXPECT_EQ(least_with(20), (Widths{4, 4, 0}));
+  EXPECT_EQ(least_with(7), (Widths{2, 2, 0}));  // half of it
+  EXPECT_EQ(least_with(2), (Widths{1, 1, 0}));
+  EXPECT_EQ(least_with(1), (Widths{1, 1, 0}));  // cannot be met: the allocation says so
+
+  limit_to(20);
+  EXPECT_EQ(allocate_global(problem).widths, (Widths{1, 19, 1}));
+  keep_from_collapse(problem, 0.2);
+  EXPECT_EQ(allocate_global(problem).widths, (Widths{4, 16, 1}));
+}
+
+TEST(Floor, StaysBelowBoundsOfOnesOwn) {
+  AllocationProblem problem;
+  const std::vector<double> scores(20, 1);
+  problem.units = {unit_of("a", {scores}), unit_of("b", {scores})};
+  problem.units[0].bounds.min = 7;
+  problem.units[1].bounds.max = 3;
+  keep_from_collapse(problem, 0.25);
+  EXPECT_EQ(problem.smallest(), (Widths{7, 3}));
+  EXPECT_EQ(problem.largest(), (Widths{20, 3}));
+}
+
 TEST(Isomorphic, RanksWithinFamilies) {
   AllocationProblem problem;
   problem.units = {unit_of("a", {{1, 2, 8, 9}}), unit_of("b", {{3, 10, 11, 12}}),

@@ -113,7 +113,7 @@ TEST_F(Methods, AreRefusedWithTheKeyThatIsWrong) {
   EXPECT_THAT(prune(R"({"type": "Iterativ"})"), HasSubstr("'Iterative'?"));
   EXPECT_THAT(prune(R"({"type": "Iterative", "train": {"epoch": 1}})"),
               HasSubstr("method.json: train.epoch"));
-  EXPECT_THAT(prune(R"({"type": "Iterative", "compensation": "refit"})"),
+  EXPECT_THAT(prune(R"({"type": "Iterative", "compensation": "refitt"})"),
               HasSubstr("method.json: compensation"));
   EXPECT_THAT(prune(R"({"type": "OneShot", "train": {"epochs": "many"}})"),
               HasSubstr("method.json: train.epochs"));
@@ -129,8 +129,8 @@ TEST_F(Methods, AreRefusedWithTheKeyThatIsWrong) {
 }
 
 TEST_F(Methods, AreRefusedWithOptionsThatTheyDoNotHave) {
-  const char* iterative = R"({"type": "Iterative", "budget": {"macs": 0.5}})";
-  EXPECT_THAT(refused("prune", iterative, {"--compensation", "refit"}),
+  const char* distill = R"({"type": "Distill"})";
+  EXPECT_THAT(refused("prune", distill, {"--compensation", "refit"}),
               HasSubstr("--compensation: the method of method.json has none"));
   write("plan.json", "{}");
   EXPECT_THAT(refused("prune", R"({"budget": {"macs": 0.5}})", {"--lr", "0.1"}),

@@ -203,6 +203,25 @@ TEST_F(Road, LatencyHoldsOnTheTable) {
   EXPECT_GT(report["after"]["latency"]["2"], 0);
 }
 
+TEST_F(Road, ShowsHowSensitiveUnitsAre) {
+  write_images(path("images"), 20);
+  const std::string text = ok({"sensitivity", "dense.pt", "--data", "images", "--images", "16",
+                               "--keep", "0.5,0.25", "--importance", "l2"});
+  EXPECT_THAT(text, HasSubstr("unit"));
+  EXPECT_THAT(text, HasSubstr("25.0 %"));
+  const Json curves = json({"sensitivity", "dense.pt", "--data", "images", "--images", "16",
+                            "--keep", "0.5,0.25", "--json"});
+  const Json inspected = json({"inspect", "dense.pt", "--json"});
+  EXPECT_FALSE(curves.empty());
+  for (const auto& [name, curve] : curves.items()) {
+    EXPECT_EQ(curve["widths"].size(), 3u) << name;
+    EXPECT_EQ(curve["errors"][0], 0) << name;
+    EXPECT_GT(curve["errors"][2], 0) << name;
+    EXPECT_TRUE(inspected["units"].contains(name)) << name;
+  }
+  EXPECT_THAT(cpd({"sensitivity", "dense.pt"}).error, HasSubstr("--data is missing"));
+}
+
 TEST_F(Road, ScoresThatNeedDataTakeIt) {
   write_images(path("images"), 20);
   const Json report =

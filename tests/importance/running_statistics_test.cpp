@@ -1,3 +1,4 @@
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/tensor.h>
 #include <cpd/core/error.h>
@@ -60,6 +61,54 @@ TEST(RunningStatistics, AreThoseOfAPassOfTheirOwn) {
     expect_near(unit.gate_abs, expected.units.at(name).gate_abs, name);
     expect_near(unit.gate_square, expected.units.at(name).gate_square, name);
   }
+}
+
+/// What the loss would lose if the weights that read a channel grew by a fraction of themselves: by
+/// finite differences, summed over two steps with other weights in each.
+TEST(RunningStatistics, KnowWhereTheWeightsMove) {
+  const Subject subject;
+  const at::NoGradGuard no_grad;
+  DynamicModel dynamic(subject.model, subject.combing);
+  RunningStatistics running(*subject.model, *subject.combing);
+  const auto unit =
+      std::find_if(subject.combing->groups.begin(), subject.combing->groups.end(),
+                   [](const auto& group) { return group.name.starts_with("layer1.0.conv1_"); });
+  ASSERT_NE(unit, subject.combing->groups.end());
+  const at::Tensor& reader = subject.model->find("layer1.0.conv2.weight")->tensor;
+  std::vector<double> expected(static_cast<size_t>(unit->of), 0.0);
+  for (const uint64_t seed : {5, 6}) {
+    reader.mul_(0.9);
+    const at::Tensor images = random_input(input({4, 3, 16, 16}), seed);
+    const auto loss = [&](const RunObserver& observer) {
+      return dynamic.forward({images}, observer).front().square().mean();
+    };
+    {
+      const at::AutoGradMode with_gradients(true);
+      loss(running.observer(4)).backward();
+    }
+    for (int64_t c = 0; c < unit->of; ++c) {
+      const at::Tensor column = reader.select(1, c);
+      const at::Tensor before = column.clone();
+      const auto loss_at = [&](double factor) {
+        column.copy_(before.mul(factor));
+        const double value = loss(nullptr).item<double>();
+        column.copy_(before);
+        return value;
+      };
+      // Of a mean over four samples: the sum over them.
+      expected[static_cast<size_t>(c)] -= 4 * (loss_at(1.05) - loss_at(0.95)) / 0.1;
+    }
+  }
+  const Statistics gathered = running.statistics();
+  const ScoreContext context{*subject.model, *subject.combing, 0, &gathered};
+  const Scores scores = score_movement(*unit, context);
+  double largest = 0;
+  for (const double score : expected) largest = std::max(largest, std::abs(score));
+  for (size_t c = 0; c < expected.size(); ++c) {
+    EXPECT_NEAR(scores.front()[c], expected[c], 0.02 * largest) << c;
+  }
+  EXPECT_LT(*std::min_element(expected.begin(), expected.end()), 0);
+  EXPECT_GT(*std::max_element(expected.begin(), expected.end()), 0);
 }
 
 TEST(RunningStatistics, LeaveGradientsAsTheyAre) {

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 namespace cpd::testing {
 namespace {
 
@@ -153,6 +155,24 @@ TEST(ChannelMutator, WeighsUnitsThatShareABudget) {
   EXPECT_EQ(first_with(2), 8);
   EXPECT_THAT(message_of([&] { first_with(0); }),
               HasSubstr(".weight: the value is 0.0; expected a number above 0"));
+}
+
+/// The scores of one unit are far lower than those of the other.
+TEST(ChannelMutator, KeepsAUnitOfLowScoresFromCollapse) {
+  const auto first_with = [](double floor, const Budget& budget) {
+    ChannelMutator mutator(chain_model(), {.floor = floor});
+    std::vector<double> low(8), high(12);
+    std::iota(low.begin(), low.end(), 1);
+    std::iota(high.begin(), high.end(), 100);
+    mutator.set_scores({{low}, {high}});
+    mutator.allocate(budget, "global");
+    return mutator.unit(kFirst).activated_channels();
+  };
+  EXPECT_EQ(first_with(0, {.channels = 0.6}), 1);
+  EXPECT_EQ(first_with(0.5, {.channels = 0.6}), 4);
+  EXPECT_EQ(first_with(0.5, {.channels = 0.2}), 1);  // the floor gives way
+  EXPECT_EQ(first_with(0.5, {.ratio = 0.25}), 2);    // what is asked of each unit stands over it
+  EXPECT_EQ(ChannelMutator(chain_model()).options().floor, 0.1);
 }
 
 TEST(ChannelMutator, LeavesFrozenUnitsAlone) {
