@@ -303,11 +303,19 @@ struct PruningHook::State {
     CompensationOptions how = options.compensation;
     if (how.type == CompensationType::kNone) return;
     how.quiet = true;
-    const Compensation made = network.compensate(last_batches(), how);
-    network.write_back(made.values);
-    for (const auto& note : made.notes) {
-      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+    const CalibrationData data = last_batches();
+    if (samples_in(mutator.dense(), data) < kLeastSamples) {
+      add_note("nothing made up for a pruning before " + std::to_string(kLeastSamples) +
+               " samples had been seen");
+      return;
     }
+    const Compensation made = network.compensate(data, how);
+    network.write_back(made.values);
+    for (const auto& note : made.notes) add_note(note);
+  }
+
+  void add_note(const std::string& note) {
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
   }
 
   bool takes_too_much(const std::function<double(DynamicModel&)>& score_of) {

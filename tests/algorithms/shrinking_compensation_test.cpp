@@ -9,6 +9,7 @@
 namespace cpd::testing {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 const CompensationOptions kRefit{.type = CompensationType::kRefit, .quiet = true};
@@ -132,6 +133,16 @@ TEST(ShrinkingCompensation, IsForgottenWithAPruningThatIsPutOff) {
   for (const auto& [name, tensor] : ShrinkingNetwork(algorithm.mutator()).parameters()) {
     EXPECT_TRUE(tensor.equal(weights.at(name))) << name;
   }
+}
+
+/// The first pruning comes after a batch of 8.
+TEST(ShrinkingCompensation, IsLeftOutUntilEnoughWasSeen) {
+  IterativeOptions options = options_with(CompensationType::kRefit);
+  options.interval = 1;
+  Iterative algorithm(learnt_model(), options);
+  Loader training = loader_of(48, 1, true, 8);
+  const Report report = algorithm.run({training}, {.quiet = true});
+  EXPECT_THAT(report.notes, Contains(HasSubstr("before 16 samples had been seen")));
 }
 
 TEST(ShrinkingCompensation, NeedsSamples) {

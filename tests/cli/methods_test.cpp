@@ -125,6 +125,13 @@ TEST_F(Methods, AreRefusedWithTheKeyThatIsWrong) {
   EXPECT_THAT(train(R"({"hooks": [{"type": "PruningHook", "interval": 0}]})"),
               HasSubstr("method.json: hooks[0].interval"));
   EXPECT_THAT(train(R"({"hooks": {}})"), HasSubstr("method.json: hooks"));
+  EXPECT_THAT(train(R"({"hooks": [{"type": "BlockPruningHook",
+                                   "targets": [{"activations": ["layer9"]}]}]})"),
+              HasSubstr("no layer is meant by 'layer9'"));
+  EXPECT_THAT(train(R"({"hooks": [{"type": "PruningHook", "budget": {"macs": 0.5}},
+                                  {"type": "BlockPruningHook",
+                                   "targets": [{"activations": ["layer1"]}]}]})"),
+              HasSubstr("hooks[1]: blocks of outputs cannot be chosen while channels are removed"));
   EXPECT_THAT(train(R"({"epoch": 1})"), HasSubstr("method.json: epoch"));
 }
 
