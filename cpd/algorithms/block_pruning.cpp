@@ -229,7 +229,10 @@ void BlockPruningHook::before_run(TrainingRun& run) {
     any_output = any_output || (meant && is_activation_mask(name));
   }
   if (!any) throw Error("no parameter or output is meant by the hook's targets");
-  if (any_output && !network.watch([&](const auto&) { return watch(network); })) {
+  const auto observe = [this, &network, alive = std::weak_ptr(alive_)](const auto&) {
+    return alive.expired() ? RunObserver([](const Op&, Tensors&) {}) : watch(network);
+  };
+  if (any_output && !network.watch(observe)) {
     throw Error("what the layers of this network give cannot be watched", {},
                 "a DynamicModel of a network with activation masks");
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,8 @@ class BlockPruningHook : public TrainingHook {
   int64_t prunings_ = 0;
   std::map<std::string, at::Tensor> masks_;
   std::map<std::string, at::Tensor> seen_;  ///< by mask, what outputs were worth until now
+  /// Gone with the hook, which a network that it has watched may outlive.
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
 }  // namespace cpd

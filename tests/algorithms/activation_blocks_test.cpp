@@ -146,6 +146,24 @@ TEST(ActivationBlocks, ResumeAsIfTheyHadNeverStopped) {
   EXPECT_EQ(expected.eq(0).sum().item<int64_t>(), expected.numel() / 2);
 }
 
+/// A network trains on after the hook that watched it is gone.
+TEST(ActivationBlocks, OutliveTheirHook) {
+  DynamicModel network = dynamic(with_activation_masks(learnt_model(), {"conv2"}));
+  const auto handle = trainable(network);
+  Loader training = loader_of(96, 1, true);
+  const auto hook_of = [](int64_t prunings) {
+    BlockPruningOptions options = options_for({.parameters = {}, .activations = {"conv2"}});
+    options.prunings = prunings;
+    return std::make_shared<BlockPruningHook>(options);
+  };
+  for (const int64_t prunings : {2, 3}) {
+    train(*handle, {training}, {.epochs = 1}, {.hooks = {hook_of(prunings)}, .quiet = true});
+  }
+  train(*handle, {training}, {.epochs = 1}, {.quiet = true});
+  const at::Tensor& mask = network.model().find("conv2.activation_mask")->tensor;
+  EXPECT_EQ(mask.eq(0).sum().item<int64_t>(), mask.numel() / 2);
+}
+
 TEST(ActivationBlocks, AreRefusedWhereTheyCannotBe) {
   const auto error = [](Trainable& network, const BlockTarget& target) {
     return message_of([&] {
