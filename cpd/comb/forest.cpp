@@ -171,6 +171,7 @@ void Forest::unify_forms(const std::vector<Label>& a, const std::vector<Label>& 
   if (only_b.size() == 1) return bind(only_b.front(), only_a);
   const auto kinds_of = [&](const std::vector<Label>& labels) {
     std::vector<PrimitiveKind> kinds;
+    kinds.reserve(labels.size());
     for (Label label : labels) kinds.push_back(kind(label));
     std::sort(kinds.begin(), kinds.end());
     return kinds;
