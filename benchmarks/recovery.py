@@ -45,6 +45,8 @@ def method(options, name, keep, seed):
               "interval": max(1, steps // 6 // prunings), "train": train}
     if name == "iterative_distilled":
         config["distill"] = {"losses": [{"type": "kl", "temperature": 4.0}], "label_weight": 0.5}
+        # The network that is pruned is left behind by the training.
+        config["teacher"] = f"{options.out}/control-{seed}.pt"
     return config
 
 
