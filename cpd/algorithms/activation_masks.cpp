@@ -3,6 +3,7 @@
 #include <cpd/core/error.h>
 #include <cpd/core/text.h>
 #include <cpd/distill/values.h>
+#include <cpd/graph/refs.h>
 #include <cpd/model/scalar_type.h>
 
 #include <algorithm>
@@ -12,25 +13,6 @@ namespace cpd {
 namespace {
 
 const std::string kEnding = ".activation_mask";
-
-void replace_in(Output& output, const std::map<ValueId, ValueId>& replaced) {
-  const auto found = replaced.find(output.value);
-  if (found != replaced.end()) output.value = found->second;
-  for (auto& item : output.items) replace_in(item, replaced);
-}
-
-void replace_in(Op& op, const std::map<ValueId, ValueId>& replaced) {
-  const auto replace = [&](ValueRef& ref) {
-    const auto found = replaced.find(ref.id);
-    if (found != replaced.end()) ref.id = found->second;
-  };
-  for (auto& arg : op.args) {
-    if (auto* ref = std::get_if<ValueRef>(&arg.value)) replace(*ref);
-    if (auto* list = std::get_if<std::vector<ValueRef>>(&arg.value)) {
-      for (auto& ref : *list) replace(ref);
-    }
-  }
-}
 
 /// The layers that are meant, by the value that they give: of several that give the same one, the
 /// innermost.
@@ -57,8 +39,7 @@ std::map<ValueId, std::string> outputs_of(const Model& model,
 at::Tensor ones_for(const Model& model, const Value& value, const std::string& layer) {
   const auto batch = static_cast<size_t>(model.free.batch_dim);
   const int64_t samples = model.example_inputs.front().size(model.free.batch_dim);
-  const bool real = value.dtype == DType::kFloat32 || value.dtype == DType::kFloat64 ||
-                    value.dtype == DType::kFloat16 || value.dtype == DType::kBFloat16;
+  const bool real = at::isFloatingType(scalar_type_of(value.dtype));
   if (!real || value.shape.size() <= batch || value.shape[batch] != samples) {
     throw Error("the layer '" + layer + "' gives no real numbers for each sample", {},
                 "a layer whose output begins with the batch");
@@ -69,7 +50,8 @@ at::Tensor ones_for(const Model& model, const Value& value, const std::string& l
 }
 
 /// Multiplies a value by a new entry of the table; returns the product.
-ValueId masked(Model& model, Graph& graph, ValueId value, const std::string& layer) {
+ValueId masked(Model& model, ValueId value, const std::string& layer) {
+  Graph& graph = model.graph;
   const Op& producer = graph.ops.back();
   const at::Tensor mask = ones_for(model, graph.value(value), layer);
   const std::string name = layer + kEnding;
@@ -106,18 +88,22 @@ Model with_activation_masks(const Model& model, const std::vector<std::string>& 
   Model result = model;
   result.graph.ops.clear();
   std::map<ValueId, ValueId> replaced;
+  const auto replace = [&replaced](ValueId& id) {
+    const auto found = replaced.find(id);
+    if (found != replaced.end()) id = found->second;
+  };
   for (Op op : model.graph.ops) {
-    replace_in(op, replaced);
+    for_each_ref(op, replace);
     const std::vector<ValueId> made = op.outputs;
     result.graph.add_op(std::move(op));
     for (const ValueId value : made) {
       const auto layer = outputs.find(value);
       if (layer != outputs.end()) {
-        replaced[value] = masked(result, result.graph, value, layer->second);
+        replaced[value] = masked(result, value, layer->second);
       }
     }
   }
-  replace_in(result.graph.output, replaced);
+  for_each_ref(result.graph.output, replace);
   result.verify();
   return result;
 }

@@ -275,10 +275,9 @@ struct PruningHook::State {
   std::optional<StateCut> prune(const std::function<double(DynamicModel&)>& score_of) {
     const Plan now = mutator.plan();
     if (!next) choose_next();
-    network.write_back();
     mutator.set_plan(*next);
     certify(mutator);
-    compensate();
+    network.write_back(compensation());
     statistics.reset();
     if (takes_too_much(score_of)) {
       mutator.set_plan(now);
@@ -298,20 +297,20 @@ struct PruningHook::State {
     return cut;
   }
 
-  /// Gives the mutator values that make up for what the network does not follow it in yet.
-  void compensate() {
+  /// Values that make up for what the network does not follow the mutator in yet.
+  std::map<std::string, at::Tensor> compensation() {
     CompensationOptions how = options.compensation;
-    if (how.type == CompensationType::kNone) return;
+    if (how.type == CompensationType::kNone) return {};
     how.quiet = true;
     const CalibrationData data = last_batches();
     if (samples_in(mutator.dense(), data) < kLeastSamples) {
       add_note("nothing made up for a pruning before " + std::to_string(kLeastSamples) +
                " samples had been seen");
-      return;
+      return {};
     }
     const Compensation made = network.compensate(data, how);
-    network.write_back(made.values);
     for (const auto& note : made.notes) add_note(note);
+    return made.values;
   }
 
   void add_note(const std::string& note) {

@@ -36,11 +36,8 @@ double error_of(const Outputs& outputs, const Outputs& expected) {
 /// Widths that are tried, descending, each once: all channels, and those of the options.
 std::vector<int64_t> widths_of(const MutableChannelUnit& unit, const SensitivityOptions& options) {
   std::vector<int64_t> widths{unit.num_channels()};
-  const Bounds bounds = unit.bounds();
-  for (const double keep : options.keep) {
-    widths.push_back(bounds.at_most(number_of(keep, unit.num_channels(), unit.name())));
-  }
-  if (bounds.smallest() == 0) widths.push_back(0);  // a block goes as a whole
+  for (const double keep : options.keep) widths.push_back(unit.number_of(keep));
+  if (unit.bounds().smallest() == 0) widths.push_back(0);  // a block goes as a whole
   std::sort(widths.begin(), widths.end(), std::greater<>());
   widths.erase(std::unique(widths.begin(), widths.end()), widths.end());
   return widths;

@@ -44,9 +44,7 @@ std::string curves_text(const ChannelMutator& mutator, const Sensitivity& curves
     std::vector<std::string> row{unit->name(), std::to_string(unit->num_channels())};
     const SensitivityCurve& curve = curves.at(unit->name());
     for (const double keep : options.keep) {
-      const int64_t width =
-          unit->bounds().at_most(number_of(keep, unit->num_channels(), unit->name()));
-      row.push_back(percent_text(std::sqrt(curve.at(width))));
+      row.push_back(percent_text(std::sqrt(curve.at(unit->number_of(keep)))));
     }
     table.row(row);
   }

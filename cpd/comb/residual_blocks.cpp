@@ -1,5 +1,6 @@
 #include <cpd/comb/residual_blocks.h>
 #include <cpd/core/error.h>
+#include <cpd/graph/refs.h>
 
 #include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
@@ -240,11 +241,8 @@ Expr DroppedBlocks::resolved(const Expr& expr) const {
 Op DroppedBlocks::resolved(const Op& op) const {
   Op result = op;
   if (!any()) return result;
+  for_each_ref(result, [this](ValueId& id) { id = resolved(id); });
   for (auto& arg : result.args) {
-    if (auto* ref = std::get_if<ValueRef>(&arg.value)) ref->id = resolved(ref->id);
-    if (auto* refs = std::get_if<std::vector<ValueRef>>(&arg.value)) {
-      for (auto& ref : *refs) ref.id = resolved(ref.id);
-    }
     if (auto* expr = std::get_if<Expr>(&arg.value)) *expr = resolved(*expr);
     if (auto* list = std::get_if<std::vector<Expr>>(&arg.value)) {
       for (auto& expr : *list) expr = resolved(expr);

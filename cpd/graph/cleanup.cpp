@@ -1,4 +1,5 @@
 #include <cpd/graph/cleanup.h>
+#include <cpd/graph/refs.h>
 
 #include <algorithm>
 
@@ -22,22 +23,6 @@ void for_each_expr(Op& op, const std::function<void(Expr&)>& visit) {
 void for_each_expr(Graph& graph, const std::function<void(Expr&)>& visit) {
   for (Op& op : graph.ops) for_each_expr(op, visit);
   for_each_expr(graph.output, visit);
-}
-
-void for_each_ref(Op& op, const std::function<void(ValueId&)>& visit) {
-  for (NamedArg& arg : op.args) {
-    if (auto* ref = std::get_if<ValueRef>(&arg.value); ref && ref->id >= 0) visit(ref->id);
-    if (auto* refs = std::get_if<std::vector<ValueRef>>(&arg.value)) {
-      for (ValueRef& ref : *refs) {
-        if (ref.id >= 0) visit(ref.id);
-      }
-    }
-  }
-}
-
-void for_each_ref(Output& output, const std::function<void(ValueId&)>& visit) {
-  if (output.kind == Output::Kind::kTensor) visit(output.value);
-  for (Output& item : output.items) for_each_ref(item, visit);
 }
 
 /// Which values are read by something that the outputs need.
