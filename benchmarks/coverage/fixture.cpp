@@ -1,5 +1,6 @@
 #include "fixture.h"
 
+#include <cpd/core/error.h>
 #include <cpd/core/json.h>
 #include <cpd/core/text.h>
 
@@ -25,6 +26,10 @@ std::vector<Fixture> read_fixtures(const std::string& folder,
     object.require("input", fixture.input).finish();
     fixture.file = folder + "/" + fixture.file;
     fixtures.push_back(std::move(fixture));
+  }
+  if (fixtures.empty()) {
+    throw Error("no network of '" + folder + "/index.json' has such a name",
+                {.path = "--filter"}, "a name, with * for any characters");
   }
   return fixtures;
 }

@@ -113,7 +113,7 @@ int run(const po::variables_map& given) {
   const auto all = read_fixtures(folder, {});
   const ScratchFolder scratch;
   auto rows = earlier_rows(given);
-  bool all_exact = !fixtures.empty();
+  bool all_exact = true;
   for (const auto& fixture : fixtures) {
     if (rows.count(fixture.name) > 0) continue;
     const Json row = examined(fixture, scratch.path(), given["limit"].as<int>());

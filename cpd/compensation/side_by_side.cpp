@@ -61,13 +61,14 @@ void SideBySide::run(const Visitor& visitor, const std::string& title) {
       if (!looks) run_pruned(b, op, twin);
     }
     if (looks) {
+      give_back_freed_memory();
       visitor.visit(op);
       for (size_t b = 0; b < batches(); ++b) {
         if (!visitor.needs_outputs) execution_.run_op(twin, dense_[b]);
         run_pruned(b, op, twin);
       }
-      give_back_freed_memory();
     }
+    give_back_freed_memory();
     done = twin + 1;
     if (progress) progress->update(op + 1);
   }

@@ -37,7 +37,7 @@ struct DimensionPlan {
 
 struct ModelIdentity {
   std::string structure;  ///< hash of graph, names and shapes: must match
-  std::string weights;    ///< hash of the weights: informs
+  std::string weights;    ///< hash of the weights (large tensors: of a sample): informs
   bool operator==(const ModelIdentity&) const = default;
 };
 
