@@ -28,8 +28,8 @@ std::vector<Fixture> read_fixtures(const std::string& folder,
     fixtures.push_back(std::move(fixture));
   }
   if (fixtures.empty()) {
-    throw Error("no network of '" + folder + "/index.json' has such a name",
-                {.path = "--filter"}, "a name, with * for any characters");
+    throw Error("no network of '" + folder + "/index.json' has such a name", {.path = "--filter"},
+                "a name, with * for any characters");
   }
   return fixtures;
 }

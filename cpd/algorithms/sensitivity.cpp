@@ -103,9 +103,10 @@ Sensitivity measure_sensitivity(ChannelMutator& mutator, const CalibrationData& 
   int64_t done = 0;
   for (const auto* unit : units) {
     SensitivityCurve& curve = result[unit->name()];
-    for (const int64_t width : widths_of(*unit, options)) {
-      mutator.set_choices({{unit->name(), width}});
-      curve.widths.push_back(width);
+    curve.widths = widths_of(*unit, options);
+    curve.errors = {0};  // with all channels
+    for (size_t i = 1; i < curve.widths.size(); ++i) {
+      mutator.set_choices({{unit->name(), curve.widths[i]}});
       curve.errors.push_back(error_of(outputs_of(mutator.model(), some), expected));
     }
     mutator.set_choices({{unit->name(), unit->num_channels()}});

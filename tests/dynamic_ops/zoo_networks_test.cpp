@@ -22,13 +22,14 @@ DynamicModel dynamic_model_of(const std::string& name, const std::shared_ptr<Zoo
   const Forward outputs = [&](const std::vector<at::Tensor>& inputs) {
     return network->outputs(inputs.front());
   };
-  auto model = std::make_shared<const Model>(trace_model(*network, outputs, {images_for(name, 2)}));
+  const at::Tensor images = images_for(name, 2).to(network->parameters().front().scalar_type());
+  auto model = std::make_shared<const Model>(trace_model(*network, outputs, {images}));
   auto combing = std::make_shared<const Combing>(comb(*model));
   return DynamicModel(model, combing);
 }
 
 at::Tensor loss_of(const std::vector<at::Tensor>& outputs) {
-  at::Tensor loss = torch::zeros({}, torch::kDouble);
+  at::Tensor loss = torch::zeros({}, outputs.front().options());
   for (const auto& output : outputs) {
     const auto weights = torch::linspace(0.5, 1.5, output.numel(), output.options());
     loss = loss + (output * weights.view_as(output)).sum();
@@ -44,19 +45,22 @@ bool draws_numbers(const Model& model) {
 
 class EveryZooNetwork : public ::testing::TestWithParam<std::string> {};
 
+/// To the bit, so single precision will do.
 TEST_P(EveryZooNetwork, RunsAsTheOriginalWithEverythingKept) {
   const auto network = small_network(GetParam());
   const auto twin = small_network(GetParam());
+  for (const auto& same : {network, twin}) same->to(torch::kFloat);
+  const at::Tensor images = images_for(GetParam(), 3).to(torch::kFloat);
   auto dynamic = dynamic_model_of(GetParam(), twin);
   for (const bool training : {false, true}) {
     SCOPED_TRACE(training ? "training" : "evaluation");
     network->train(training);
     dynamic.train(training);
     torch::manual_seed(5);
-    const auto expected = network->outputs(images_for(GetParam(), 3));
+    const auto expected = network->outputs(images);
     loss_of(expected).backward();
     torch::manual_seed(5);
-    const auto output = dynamic.forward(std::vector<at::Tensor>{images_for(GetParam(), 3)});
+    const auto output = dynamic.forward(std::vector<at::Tensor>{images});
     loss_of(output).backward();
     ASSERT_EQ(output.size(), expected.size());
     for (size_t i = 0; i < output.size(); ++i) {
