@@ -47,7 +47,9 @@ build: setup
 test: build
 	@cd $(BUILD) && OMP_NUM_THREADS=1 ctest --output-on-failure -j $(JOBS)
 
-demo: build
+demo: setup
+	$(call configure,$(BUILD),)
+	@cmake --build $(BUILD) -j $(JOBS) --target cpd_program
 	@$(BUILD)/bin/cpd demo -o $(BUILD)/demo --force
 
 test-python: build
