@@ -109,7 +109,9 @@ void keep_from_collapse(AllocationProblem& problem, double floor) {
     if (i == kHalvings) floor = 0;
     for (size_t u = 0; u < own.size(); ++u) {
       Bounds& bounds = problem.units[u].bounds;
-      const auto least = static_cast<int64_t>(floor * static_cast<double>(bounds.of) + 1e-9);
+      if (own[u] == 0) continue;  // may go as a whole
+      const double part = std::ceil(floor * static_cast<double>(bounds.of) - 1e-9);
+      const auto least = static_cast<int64_t>(part);
       bounds.min = std::max(own[u], std::min(least, bounds.largest()));
     }
     if (problem.fits(problem.smallest())) return;

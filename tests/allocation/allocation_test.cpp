@@ -280,6 +280,13 @@ TEST(Floor, KeepsALayerOfLowScores) {
   EXPECT_EQ(allocate_global(problem).widths, (Widths{4, 16, 1}));
 }
 
+TEST(Floor, IsNoLessThanThePartOfFewChannels) {
+  AllocationProblem problem;
+  problem.units = {unit_of("a", {std::vector<double>(16, 1)}), unit_of("b", {{1, 2, 3, 4}})};
+  keep_from_collapse(problem, 0.1);
+  EXPECT_EQ(problem.smallest(), (Widths{2, 1}));
+}
+
 TEST(Floor, StaysBelowBoundsOfOnesOwn) {
   AllocationProblem problem;
   const std::vector<double> scores(20, 1);
