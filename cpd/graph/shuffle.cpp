@@ -1,3 +1,4 @@
+#include <cpd/graph/refs.h>
 #include <cpd/graph/shuffle.h>
 
 #include <algorithm>
@@ -19,26 +20,6 @@ bool is_view(const Op& op) {
 const Op* producer(const Graph& graph, ValueId value) {
   const OpId op = graph.value(value).producer;
   return op < 0 ? nullptr : &graph.op(op);
-}
-
-/// Values that something else than one op reads: other ops, sizes, the network's output.
-std::vector<int> count_uses(const Graph& graph) {
-  std::vector<int> uses(graph.values.size(), 0);
-  const auto use = [&](ValueId value) { ++uses[static_cast<size_t>(value)]; };
-  const auto sizes = [&](const Expr& expr) {
-    expr.for_each_size([&](ValueId value, int) { use(value); });
-  };
-  for (const Op& op : graph.ops) {
-    for (ValueId operand : op.operands()) use(operand);
-    for (const auto& arg : op.args) {
-      if (const auto* expr = std::get_if<Expr>(&arg.value)) sizes(*expr);
-      if (const auto* list = std::get_if<std::vector<Expr>>(&arg.value)) {
-        for (const Expr& expr : *list) sizes(expr);
-      }
-    }
-  }
-  for (ValueId output : graph.output_values()) use(output);
-  return uses;
 }
 
 /// Does the op swap dimensions 1 and 2 and nothing else?

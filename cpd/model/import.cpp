@@ -8,6 +8,7 @@
 #include <cpd/model/integer_inputs.h>
 #include <cpd/model/interpreter.h>
 #include <cpd/model/model.h>
+#include <cpd/model/randomness.h>
 #include <cpd/model/read_module.h>
 #include <cpd/model/reference.h>
 #include <cpd/model/size_probe.h>
@@ -141,7 +142,11 @@ Model finish_import(Recording recording, const torch::jit::Module& module,
   fuse_channel_shuffles(model.graph);
   clean(model);
   probe_sizes(model, original, options, recording.training);
+  if (write_stochastic_depth(model) > 0) {
+    model.notes.push_back("branches that the trace drops at random: in training mode only, now");
+  }
   clean(model);
+  refuse_random_outputs(model);
   note_other_methods(model, module);
   model.verify();
   return std::move(model);

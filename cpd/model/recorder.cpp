@@ -2,6 +2,7 @@
 #include <ATen/core/jit_type.h>
 #include <cpd/core/error.h>
 #include <cpd/model/argument.h>
+#include <cpd/model/randomness.h>
 #include <cpd/model/recorder.h>
 #include <cpd/model/scalar_type.h>
 #include <torch/csrc/jit/api/module.h>
@@ -16,13 +17,6 @@ const void* identity(const at::Tensor& tensor) { return tensor.unsafeGetTensorIm
 
 std::string joined(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
-}
-
-bool is_random(const std::string& kind) {
-  for (const char* part : {"rand", "bernoulli", "normal_", "multinomial", "poisson"}) {
-    if (kind.find(part) != std::string::npos) return true;
-  }
-  return false;
 }
 
 std::vector<HandlePtr> tensors_in(const Symbols& args) {
@@ -453,7 +447,7 @@ Symbol Recorder::wrap_tensor(const at::Tensor& tensor, const Symbols& args, bool
     view->memory->shape_dependent |= depends_on_shape(args);
     return Symbol(std::move(view));
   }
-  const bool data = depends_on_data(args) || is_random(op.kind);
+  const bool data = depends_on_data(args) || draws_random_numbers(op.kind);
   const auto handle = new_handle(tensor, value, data, depends_on_shape(args));
   handle->requires_grad = grad;
   return Symbol(handle);

@@ -2,6 +2,7 @@
 #include <cpd/core/error.h>
 #include <cpd/graph/cleanup.h>
 #include <cpd/model/argument.h>
+#include <cpd/model/randomness.h>
 #include <cpd/model/reference.h>
 #include <cpd/model/size_probe.h>
 
@@ -43,7 +44,11 @@ bool is_image(const at::Tensor& tensor) {
 class Prober {
  public:
   Prober(Model& model, const Original& original, const ImportOptions& options, bool training)
-      : model_(model), original_(original), options_(options), training_(training) {}
+      : model_(model),
+        original_(original),
+        options_(options),
+        training_(training),
+        seeded_(training || draws_random_numbers(model.graph)) {}
 
   void run() {
     compare_examples();
@@ -80,15 +85,15 @@ class Prober {
   }
 
   std::vector<at::Tensor> original_run(const std::vector<at::Tensor>& inputs) const {
-    if (!training_) return original_(inputs);
+    if (!seeded_) return original_(inputs);
     const SeededRandomness seeded(options_.seed);
     return original_(inputs);
   }
 
   GraphRun graph_run(const std::vector<at::Tensor>& inputs) const {
-    if (!training_) return run_graph(model_, inputs);
+    if (!seeded_) return run_graph(model_, inputs);
     const SeededRandomness seeded(options_.seed);
-    return run_graph(model_, inputs, true);
+    return run_graph(model_, inputs, training_);
   }
 
   void note(const std::string& text) {
@@ -176,6 +181,7 @@ class Prober {
   const Original& original_;
   const ImportOptions& options_;
   bool training_;
+  bool seeded_;  ///< both draw the same random numbers
   std::vector<std::vector<Shape>> runs_;
 };
 

@@ -166,6 +166,9 @@ Symbol result_of(Recorder& recorder, const c10::FunctionSchema& schema, const Sy
   if (name == "aten::copy_") {
     return args[1].tensor() ? args[1] : filled(recorder, args[0], args[1]);
   }
+  if (name == "aten::bernoulli_" && schema.overload_name() == "float") {
+    return recorder.call1("aten::bernoulli", "p", args);
+  }
   const std::string functional = functional_name(name);
   const auto handle = c10::Dispatcher::singleton().findSchema({functional, schema.overload_name()});
   if (functional.empty() || !handle || writes(handle->schema()) ||

@@ -4,7 +4,7 @@
 
 namespace cpd {
 
-/// Runs and records one tensor operator of the user's program in canonical form (docs/graph.md):
+/// Runs and records one tensor operator of the user's program in canonical form:
 /// every spelling of convolution becomes `aten::convolution`, views become `aten::reshape`, copies
 /// that change nothing vanish, in-place operators become functional, and so on.
 Symbols run_tensor_op(Recorder& recorder, const c10::FunctionSchema& schema, Symbols args);

@@ -122,8 +122,22 @@ TEST(ImportError, NamesResultsThatAreNoTensors) {
 }
 
 TEST(ImportError, NamesRandomNetworks) {
-  EXPECT_THAT(import_error(program("    return y + torch.rand_like(y)\n")),
-              HasSubstr("returns other values each time"));
+  const std::string problem =
+      "the network's outputs depend on random numbers, in evaluation mode too, at ";
+  const std::string expected = "; expected a network whose evaluation mode is deterministic";
+  EXPECT_EQ(import_error(program("    return y + torch.rand_like(y)\n")),
+            problem + "aten::rand_like (<string>:3)" + expected);
+  EXPECT_EQ(import_error(program("    mask = torch.bernoulli(torch.ones_like(y), 0.5)\n"
+                                 "    return y * mask * mask\n")),
+            problem + "aten::bernoulli (<string>:3)" + expected);
+  EXPECT_EQ(import_error(program("    mask = torch.empty_like(y).bernoulli_(0.5)\n"
+                                 "    return y * mask.div_(0.25)\n")),
+            problem + "aten::bernoulli (<string>:3)" + expected);
+}
+
+TEST(ImportError, RandomNumbersThatDoNotReachAnOutputAreNone) {
+  EXPECT_EQ(import_error(program("    return y + torch.rand_like(y) * 0.0\n")), "");
+  EXPECT_EQ(import_error(program("    return y * torch.rand([2, 3]).size(1)\n")), "");
 }
 
 TEST(ImportError, NamesAWrongNumberOfInputs) {

@@ -256,6 +256,75 @@ TEST(Forms, ATraceOfTrainingFollowsTheModeFromThenOn) {
   EXPECT_EQ(difference(seeded([&] { return run_graph(model, {x}, true).outputs; }), trained), 0);
 }
 
+/// A branch, and what a trace in training mode makes of it.
+Network dropped_branch(const std::string& branch) {
+  return network_of({{"a", {6, 4}}, {"b", {6, 6}}, {"c", {3, 6}}},
+                    "def forward(self, x):\n    y = torch.linear(x, self.a)\n"
+                    "    z = torch.linear(torch.relu(y), self.b)\n" +
+                        branch + "    return torch.linear(y + z, self.c)\n",
+                    {{32, 4}});
+}
+
+/// The ways in which branches are dropped at random; the rate of those kept is 0.75.
+const std::vector<std::pair<std::string, std::string>>& dropped_branches() {
+  static const std::vector<std::pair<std::string, std::string>> ways = {
+      {"torchvision",
+       "    noise = torch.empty([z.size(0), 1], dtype=z.dtype, device=z.device)\n"
+       "    noise.bernoulli_(0.75)\n    noise.div_(0.75)\n    z = z * noise\n"},
+      {"new_empty",
+       "    noise = z.new_empty([z.size(0), 1]).bernoulli_(0.75)\n    z = noise.div_(0.75) * z\n"},
+      {"divided branch",
+       "    noise = torch.zeros([z.size(0), 1], dtype=z.dtype).bernoulli_(0.75)\n"
+       "    z = z.div(0.75) * noise\n"},
+      {"rounded",
+       "    noise = torch.rand([z.size(0), 1], dtype=z.dtype) + 0.75\n"
+       "    z = z.div(0.75) * noise.floor_()\n"}};
+  return ways;
+}
+
+TEST(Forms, BranchesDroppedAtRandomFollowTheMode) {
+  const auto whole = make_module(dropped_branch(""), 3);
+  const at::Tensor x = torch::randn({32, 4}, torch::kDouble);
+  for (const auto& [name, lines] : dropped_branches()) {
+    SCOPED_TRACE(name);
+    const auto module = make_module(dropped_branch(lines), 3);
+    const Model model = import_module(*module, {x});
+    EXPECT_TRUE(model.free.batch);
+    EXPECT_THAT(model.notes, ElementsAre(HasSubstr("branches that the trace drops at random")));
+    EXPECT_EQ(difference(run_graph(model, {x}).outputs, {whole->forward({x}).toTensor()}), 0);
+    EXPECT_EQ(units_of(comb(model)), units_of(comb(import_module(*whole, {x}))));
+    const SeededRandomness seed(7);
+    const at::Tensor trained = run_graph(model, {x}, true).outputs.at(0);
+    const auto weight = [&](const char* tensor) { return module->attr(tensor).toTensor(); };
+    const at::Tensor y = torch::linear(x, weight("a"));
+    const at::Tensor z = torch::linear(torch::relu(y), weight("b")) / 0.75;
+    const auto rows_equal = [&](const at::Tensor& sum) {
+      return (trained - torch::linear(sum, weight("c"))).abs().amax(1) < 1e-12;
+    };
+    const at::Tensor kept = rows_equal(y + z), dropped = rows_equal(y);
+    EXPECT_TRUE(torch::logical_xor(kept, dropped).all().item<bool>());
+    EXPECT_GT(kept.sum().item<int64_t>(), 16);
+    EXPECT_GT(dropped.sum().item<int64_t>(), 0);
+  }
+}
+
+TEST(Forms, DroppedBranchesDrawTheNumbersOfTheOriginal) {
+  const at::Tensor x = torch::randn({32, 4}, torch::kDouble);
+  for (const auto& [name, lines] : dropped_branches()) {
+    if (name == "rounded") continue;  // dropout draws others than rand
+    SCOPED_TRACE(name);
+    const auto module = make_module(dropped_branch(lines), 3);
+    const Model model = import_module(*module, {x});
+    const auto seeded = [&](const auto& run) {
+      const SeededRandomness seed(7);
+      return run();
+    };
+    const auto original = seeded([&] { return run_original(*module, {x}); });
+    EXPECT_LE(difference(seeded([&] { return run_graph(model, {x}, true).outputs; }), original),
+              1e-12);
+  }
+}
+
 TEST(Forms, BuffersThatAreWrittenComeBack) {
   Network network = network_of({{"a", {6, 4}}, {"count", {1}, true}},
                                "def forward(self, x):\n"

@@ -169,7 +169,7 @@ def vision_networks():
         "vit": (vision_transformer.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=10),
                 "2,3,32,32", both),
         "swin": (swin_transformer.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [4, 4], num_classes=10),
-                 "2,3,32,32", both),
+                 "2,3,32,32", (*both, "training")),
     }
 
 
