@@ -5,6 +5,8 @@
 #include <cpd/core/version.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <sstream>
@@ -127,6 +129,13 @@ int run_and_report(const Command& command, int argc, const char* const* argv) {
   return 1;
 }
 
+void prepare_process() {
+  // A file that may grow no further is an error to be told, not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  // LibTorch takes large tensors in huge pages: fewer faults, and memory with fewer gaps.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
+}
+
 }  // namespace
 
 std::vector<Command> commands() {
@@ -136,6 +145,7 @@ std::vector<Command> commands() {
 }
 
 int run(int argc, const char* const* argv) {
+  prepare_process();
   const std::string name = argc > 1 ? argv[1] : "";
   if (name.empty() || name == "--help" || name == "-h" || name == "help") {
     print_overview(name.empty() ? std::cerr : std::cout);

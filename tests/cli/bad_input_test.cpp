@@ -3,9 +3,9 @@
 #include <cpd/plan/groups.h>
 #include <gmock/gmock.h>
 #include <support/network.h>
-#include <support/program.h>
 
 #include "networks.h"
+#include "program.h"
 
 namespace cpd::testing {
 namespace {

@@ -1,7 +1,8 @@
 #include <gmock/gmock.h>
-#include <support/program.h>
 
 #include <sstream>
+
+#include "program.h"
 
 namespace cpd::testing {
 namespace {
@@ -47,6 +48,16 @@ TEST_F(Help, ListsAllCommands) {
   const ProgramRun bare = cpd({});
   EXPECT_EQ(bare.status, 2);
   EXPECT_EQ(bare.error, run.out);
+}
+
+TEST_F(Help, TheExecutableDoesTheSame) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--help"}, {"prun"}, {"inspect", "zoo:resnet20", "--json"}, {"eval", "zoo:fashion"}}) {
+    const ProgramRun run = cpd_executable(arguments), forked = cpd(arguments);
+    EXPECT_EQ(run.status, forked.status);
+    EXPECT_EQ(run.out, forked.out);
+    EXPECT_EQ(run.error, forked.error);
+  }
 }
 
 TEST_F(Help, OfEveryCommandHasExamplesThatWork) {

@@ -5,11 +5,11 @@
 #include <cpd/plan/report.h>
 #include <gmock/gmock.h>
 #include <support/network.h>
-#include <support/program.h>
 
 #include <filesystem>
 
 #include "networks.h"
+#include "program.h"
 
 namespace cpd::testing {
 namespace {

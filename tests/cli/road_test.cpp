@@ -3,9 +3,9 @@
 #include <cpd/plan/groups.h>
 #include <cpd/plan/report.h>
 #include <gmock/gmock.h>
-#include <support/program.h>
 
 #include "networks.h"
+#include "program.h"
 
 namespace cpd::testing {
 namespace {

@@ -4,8 +4,9 @@
 #include <cpd/core/json.h>
 #include <cpd/plan/report.h>
 #include <gmock/gmock.h>
-#include <support/program.h>
 #include <torch/csrc/jit/serialization/pickle.h>
+
+#include "program.h"
 
 namespace cpd::testing {
 namespace {

@@ -1,9 +1,9 @@
 #include <cpd/core/json.h>
 #include <cpd/plan/plan.h>
 #include <gmock/gmock.h>
-#include <support/program.h>
 
 #include "networks.h"
+#include "program.h"
 
 namespace cpd::testing {
 namespace {

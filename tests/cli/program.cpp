@@ -7,8 +7,14 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <functional>
+#include <iostream>
 #include <set>
+
+namespace cpd::cli {
+int run(int argc, const char* const* argv);
+}
 
 namespace cpd::testing {
 namespace {
@@ -18,7 +24,16 @@ struct Launch {
   std::string output;  ///< where standard output goes
   std::string error;
   std::function<void()> before = [] {};  ///< in the new process
+  bool executable = false;               ///< the program's own, not the code linked to the tests
 };
+
+/// Ends the process as its `main` would, without what the tests do at their end.
+[[noreturn]] void run_here(const std::vector<char*>& pointers) {
+  const int status = cli::run(static_cast<int>(pointers.size()) - 1, pointers.data());
+  std::cout.flush();
+  std::fflush(nullptr);
+  ::_exit(status);
+}
 
 pid_t start(const Launch& launch, const std::vector<std::string>& arguments) {
   std::vector<std::string> all = {CPD_PROGRAM};
@@ -36,6 +51,7 @@ pid_t start(const Launch& launch, const std::vector<std::string>& arguments) {
   if (::chdir(launch.folder.c_str()) != 0) ::_exit(126);
   ::setenv("OMP_NUM_THREADS", "1", 1);
   launch.before();
+  if (!launch.executable) run_here(pointers);
   ::execv(CPD_PROGRAM, pointers.data());
   ::_exit(127);
 }
@@ -72,6 +88,12 @@ void ProgramTest::TearDown() {
 
 ProgramRun ProgramTest::cpd(const std::vector<std::string>& arguments) const {
   const Launch launch = launch_in(folder_);
+  return finish(start(launch, arguments), launch);
+}
+
+ProgramRun ProgramTest::cpd_executable(const std::vector<std::string>& arguments) const {
+  Launch launch = launch_in(folder_);
+  launch.executable = true;
   return finish(start(launch, arguments), launch);
 }
 

@@ -15,7 +15,8 @@ struct ProgramRun {
   std::string error;  ///< standard error
 };
 
-/// Runs the built program on one thread.
+/// Runs the program on one thread, in a fork of the test: LibTorch takes half a second to load,
+/// more than most commands to run.
 class ProgramTest : public ::testing::Test {
  protected:
   void SetUp() override;
@@ -23,7 +24,9 @@ class ProgramTest : public ::testing::Test {
 
   /// `cpd` with these arguments, in the folder of the test.
   ProgramRun cpd(const std::vector<std::string>& arguments) const;
-  /// The same with no file growing beyond so many bytes.
+  /// The same, by the executable.
+  ProgramRun cpd_executable(const std::vector<std::string>& arguments) const;
+  /// The same as `cpd` with no file growing beyond so many bytes.
   ProgramRun cpd_on_full_disk(const std::vector<std::string>& arguments, long bytes) const;
   /// The same with standard output to a file or device.
   ProgramRun cpd_writing_to(const std::string& output, std::vector<std::string> arguments) const;
