@@ -41,6 +41,7 @@ pid_t start(const Launch& launch, const std::vector<std::string>& arguments) {
   std::vector<char*> pointers;
   for (auto& argument : all) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
+  std::fflush(nullptr);  // or the fork would write it once more
   const pid_t child = ::fork();
   if (child != 0) return child;
   const auto redirect = [](const std::string& path, int to) {
