@@ -12,6 +12,7 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -38,6 +39,13 @@ bool raises(const jit::Block* block) {
     if (node->kind() == prim::RaiseException) return true;
   }
   return false;
+}
+
+/// Does a number depend on whether the network trains?
+bool follows_mode(const Expr& number) {
+  if (number.kind() == Expr::Kind::kTraining) return true;
+  if (number.kind() != Expr::Kind::kCall) return false;
+  return std::any_of(number.operands().begin(), number.operands().end(), follows_mode);
 }
 
 /// Operators that read properties of tensors, not their data.
@@ -211,9 +219,18 @@ struct Interpreter::State {
     return number->expr.dense_bool();
   }
 
+  /// Branches of PyTorch's own layers choose between forms of one computation.
+  void note_mode(const jit::Node* node, const Symbol& symbol) {
+    const auto& position = position_of(node);
+    if (!position || !position->is_user || !follows_mode(symbol.number()->expr)) return;
+    recorder.note("the network branches on its training flag (" + position->line.text() +
+                  "): the export takes the way of evaluation while it trains too");
+  }
+
   void branch(Frame& frame, const jit::Node* node) {
     const bool is_check = raises(node->blocks()[0]) || raises(node->blocks()[1]);
     const bool taken = condition(frame, node, frame.at(node->input()), is_check);
+    if (!is_check) note_mode(node, frame.at(node->input()));
     const jit::Block* inner = node->blocks()[taken ? 0 : 1];
     block(frame, inner);
     for (size_t i = 0; i < node->outputs().size(); i++) {
@@ -262,7 +279,7 @@ struct Interpreter::State {
 
   Symbol get_attribute(const Symbol& symbol, const std::string& name) {
     const auto owner = object(symbol);
-    if (name == "training" && owner->type()->is_module()) return Symbol::boolean(false);
+    if (name == "training" && owner->type()->is_module()) return Symbol(Expr::training());
     const auto key = std::make_pair(static_cast<const void*>(owner.get()), name);
     const auto found = attributes.find(key);
     if (found != attributes.end()) return found->second;

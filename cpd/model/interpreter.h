@@ -8,7 +8,7 @@ namespace cpd {
 
 /// Runs the forward pass of a TorchScript module once on the recorder's example inputs: takes the
 /// branches, unrolls the loops and calls that the inputs lead to, and hands every tensor operator
-/// to the recorder. Evaluation mode: `training` is read as false everywhere.
+/// to the recorder. Branches on `training` take the way of evaluation; arguments follow the mode.
 class Interpreter {
  public:
   Interpreter(Recorder& recorder, const torch::jit::Module& module);

@@ -213,6 +213,25 @@ TEST(Forms, EvaluationIsReadWhateverTheModeAndTheModeComesBack) {
   EXPECT_EQ(model.graph.text().find("mul"), std::string::npos);
 }
 
+TEST(Forms, ArgumentsFollowTheModeAndBranchesOnItAreNoted) {
+  const Network network =
+      network_of({{"a", {6, 4}}, {"b", {3, 6}}},
+                 "def forward(self, x):\n    y = torch.linear(x, self.a)\n"
+                 "    if not self.training or x.size(0) == 1:\n        y = torch.relu(y)\n"
+                 "    y = y * (1.0 + 2.0 * float(self.training))\n"
+                 "    return torch.linear(y, self.b)\n",
+                 {{2, 4}});
+  const auto module = make_module(network, 3);
+  const at::Tensor x = torch::randn({2, 4}, torch::kDouble);
+  const Model model = import_module(*module, {x});
+  EXPECT_THAT(model.notes,
+              ElementsAre("the network branches on its training flag (<string>:3): the export "
+                          "takes the way of evaluation while it trains too"));
+  const auto outputs = [&](bool training) { return run_graph(model, {x}, training).outputs; };
+  EXPECT_EQ(difference(outputs(false), {module->forward({x}).toTensor()}), 0);
+  EXPECT_LE(difference(outputs(true), {outputs(false).at(0) * 3}), 1e-12);
+}
+
 /// What a trace in training mode holds: layers that train whatever mode the module is in.
 Network in_training(const std::string& norm, const std::string& dropout) {
   return network_of({{"a", {6, 4}},
