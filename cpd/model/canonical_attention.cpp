@@ -7,8 +7,18 @@
 namespace cpd {
 namespace {
 
+/// A trace in training mode has the rate of its dropout as a constant; in evaluation it is 0.
+void follow_mode(Call& call) {
+  const auto* rate = call.arg("dropout_p").number();
+  if (!rate || !rate->expr.is_constant() || rate->expr.dense_double() == 0) return;
+  call.recorder.see_fixed_training();
+  const Expr training = Expr::call("float", {Expr::training()});
+  call.set("dropout_p", Symbol(Expr::call("mul", {rate->expr, training})));
+}
+
 /// The implicit scale is a number of the dense network: written out, it stays when heads shrink.
 Symbols attention(Call& call) {
+  follow_mode(call);
   if (!call.has("scale")) {
     const auto columns = static_cast<double>(call.tensor("query")->concrete.size(-1));
     call.set("scale", Symbol::real(1.0 / std::sqrt(columns)));

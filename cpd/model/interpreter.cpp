@@ -13,6 +13,7 @@
 #include <torch/csrc/jit/runtime/operator.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -39,6 +40,13 @@ bool raises(const jit::Block* block) {
     if (node->kind() == prim::RaiseException) return true;
   }
   return false;
+}
+
+/// Does a block only name values?
+bool is_constant(const jit::Block* block) {
+  return std::all_of(block->nodes().begin(), block->nodes().end(), [](const jit::Node* node) {
+    return node->kind() == prim::Constant || node->kind() == prim::GetAttr;
+  });
 }
 
 /// Does a number depend on whether the network trains?
@@ -227,7 +235,32 @@ struct Interpreter::State {
                   "): the export takes the way of evaluation while it trains too");
   }
 
+  /// `a if training else b` of two numbers follows the mode.
+  bool choose_number(Frame& frame, const jit::Node* node) {
+    const auto* condition = frame.at(node->input()).number();
+    if (!condition || !follows_mode(condition->expr)) return false;
+    std::array<const NumberSymbol*, 2> ways{};
+    for (size_t i = 0; i < 2; i++) {
+      const jit::Block* way = node->blocks()[i];
+      if (!is_constant(way) || way->outputs().size() != 1) return false;
+      block(frame, way);
+      ways.at(i) = frame.at(way->outputs()[0]).number();
+    }
+    const auto real = [](const NumberSymbol* number) {
+      return number && !number->poison && std::holds_alternative<double>(number->expr.dense());
+    };
+    if (!real(ways[0]) || !real(ways[1])) return false;
+    const auto share = [](const NumberSymbol& number, const Expr& taken) {
+      return Expr::call("mul", {number.expr, Expr::call("float", {taken})});
+    };
+    const Expr otherwise = Expr::call("not", {condition->expr});
+    frame.values[node->output()] =
+        Symbol(Expr::call("add", {share(*ways[0], condition->expr), share(*ways[1], otherwise)}));
+    return true;
+  }
+
   void branch(Frame& frame, const jit::Node* node) {
+    if (choose_number(frame, node)) return;
     const bool is_check = raises(node->blocks()[0]) || raises(node->blocks()[1]);
     const bool taken = condition(frame, node, frame.at(node->input()), is_check);
     if (!is_check) note_mode(node, frame.at(node->input()));

@@ -275,6 +275,41 @@ TEST(Forms, ATraceOfTrainingFollowsTheModeFromThenOn) {
   EXPECT_EQ(difference(seeded([&] { return run_graph(model, {x}, true).outputs; }), trained), 0);
 }
 
+/// Attention with dropout at a rate given as text.
+Network dropped_attention(const std::string& rate) {
+  return network_of({{"a", {24, 4}}, {"b", {3, 8}}},
+                    "def forward(self, x):\n"
+                    "    q, k, v = torch.linear(x, self.a).view([2, 5, 3, 2, 4]).permute("
+                    "[2, 0, 3, 1, 4]).unbind(0)\n"
+                    "    z = torch.scaled_dot_product_attention(q, k, v, None, " +
+                        rate + ")\n    return torch.linear(z.transpose(1, 2).flatten(2), self.b)\n",
+                    {{2, 5, 4}});
+}
+
+TEST(Forms, DropoutInsideAttentionFollowsTheMode) {
+  const at::Tensor x = torch::randn({2, 5, 4}, torch::kDouble);
+  const auto whole = make_module(dropped_attention("0.0"), 3);
+  const auto always = make_module(dropped_attention("0.25"), 3);
+  const auto seeded = [](const auto& run) {
+    const SeededRandomness seed(7);
+    return run();
+  };
+  const auto trained = seeded([&] { return run_original(*always, {x}); });
+  const auto evaluated = run_original(*whole, {x});
+  ASSERT_GT(difference(trained, evaluated), 0.01);
+  for (const char* rate :
+       {"0.25", "0.25 if self.training else 0.0", "0.0 if not self.training else 0.25"}) {
+    SCOPED_TRACE(rate);
+    const auto module = make_module(dropped_attention(rate), 3);
+    const Model model = import_module(*module, {x});
+    EXPECT_EQ(difference(run_graph(model, {x}).outputs, evaluated), 0);
+    EXPECT_EQ(difference(seeded([&] { return run_graph(model, {x}, true).outputs; }), trained), 0);
+    EXPECT_EQ(units_of(comb(model)), units_of(comb(import_module(*whole, {x}))));
+    const bool fixed = rate == std::string("0.25");
+    EXPECT_EQ(model.notes.size(), fixed ? 1 : 0) << ::testing::PrintToString(model.notes);
+  }
+}
+
 /// A branch, and what a trace in training mode makes of it.
 Network dropped_branch(const std::string& branch) {
   return network_of({{"a", {6, 4}}, {"b", {6, 6}}, {"c", {3, 6}}},
