@@ -282,8 +282,10 @@ void Certificate::check_layout(OpId id, const Op& dense, const Op& op) {
     const auto at = static_cast<size_t>(value);
     if (!cut[at].defined()) cut[at] = of_shape(compaction_.graph.value(value).shape);
   });
-  for (const auto& [value, tensor] : compaction_.constants)
-    cut[static_cast<size_t>(value)] = tensor;
+  for (const auto& [value, tensor] : compaction_.constants) {
+    at::Tensor& data = cut[static_cast<size_t>(value)];
+    if (!data.defined()) data = tensor;  // what is moved has its positions already
+  }
   try {
     dense_run_->run_op(compaction_.dense_ops[static_cast<size_t>(id)], whole);
     compact_run_->run_op(id, cut);

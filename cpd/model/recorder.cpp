@@ -290,7 +290,9 @@ ValueId Recorder::value_of(const HandlePtr& handle) {
       handle->number = number;
     } else {
       Op op{"aten::scalar_tensor", "", {}, {}, {}, {}};
-      op.args = {{"s", *handle->number},
+      // TorchScript takes no boolean where a number is expected.
+      const bool boolean = std::holds_alternative<bool>(handle->number->dense());
+      op.args = {{"s", boolean ? Expr::call("int", {*handle->number}) : *handle->number},
                  {"dtype", Expr::constant(static_cast<int64_t>(tensor.scalar_type()))},
                  {"layout", {}},
                  {"device", {}},

@@ -62,18 +62,18 @@ struct Index {
   std::vector<ValueId> tensors;
 };
 
-Index index_of(const RuleContext& rule) {
+Index index_of(const Graph& graph, const Op& op) {
   Index index;
-  const auto& all = std::get<std::vector<ValueRef>>(rule.op().arg("indices"));
+  const auto& all = std::get<std::vector<ValueRef>>(op.arg("indices"));
   int dim = 0;
   for (const auto& ref : all) {
     if (ref.id < 0) {
       ++dim;
       continue;
     }
-    const bool mask = rule.graph().value(ref.id).dtype == DType::kBool ||
-                      rule.graph().value(ref.id).dtype == DType::kUInt8;
-    const int covered = mask ? rules::rank_of(rule, ref.id) : 1;
+    const Value& value = graph.value(ref.id);
+    const bool mask = value.dtype == DType::kBool || value.dtype == DType::kUInt8;
+    const int covered = mask ? static_cast<int>(value.shape.size()) : 1;
     for (int i = 0; i < covered; ++i) index.dims.push_back(dim++);
     index.tensors.push_back(ref.id);
   }
@@ -101,7 +101,7 @@ void comb_index(RuleContext& rule) {
   const Op& op = rule.op();
   const ValueId output = op.outputs.front();
   const Labels labels = rule.labels(op.tensor("self"));
-  const Index index = index_of(rule);
+  const Index index = index_of(rule.graph(), rule.op());
   for (ValueId tensor : index.tensors) rule.lock_all(tensor, "positions are data");
   if (!rules::labelled(labels) || index.dims.empty()) return;
   if (index.dims.size() == 1) {
@@ -166,6 +166,87 @@ void comb_gather(RuleContext& rule) {
   rule.set(output, rule.meet(meeting, rule.shape(output)));
 }
 
+/// A write into positions of one dimension, which a constant names, each once.
+struct Write {
+  int dim = 0;
+  ValueId index = -1;
+  ValueId values = -1;  ///< -1: a number
+  Positions where;
+};
+
+template <typename Context>
+std::optional<Write> constant_write(Context& context, const Graph& graph, const Op& op) {
+  const Shape& shape = graph.value(op.tensor("self")).shape;
+  if (shape.empty()) return std::nullopt;
+  Write write;
+  if (op.find("indices") != nullptr) {
+    const Index index = index_of(graph, op);
+    if (index.dims.size() != 1) return std::nullopt;
+    write = {index.dims.front(), index.tensors.front(), op.tensor("values"), {}};
+  } else {
+    const char* values = op.find("source") != nullptr ? "source" : "value";
+    write = {rules::dim_of(op, "dim", static_cast<int>(shape.size())),
+             op.tensor("index"),
+             std::holds_alternative<Expr>(op.arg(values)) ? -1 : op.tensor(values),
+             {}};
+  }
+  const auto where =
+      positions_in(context.constant(write.index), shape[static_cast<size_t>(write.dim)]);
+  if (!where) return std::nullopt;
+  write.where = *where;
+  Positions sorted = *where;
+  std::sort(sorted.begin(), sorted.end());
+  const bool once = std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end();
+  return once ? std::make_optional(write) : std::nullopt;
+}
+
+/// What is written goes with the positions that it is written to.
+void comb_constant_write(RuleContext& rule, const Write& write) {
+  if (!rules::any_labelled(rule)) return;
+  const auto at = static_cast<size_t>(write.dim);
+  rule.lock_all(write.index, "positions are data");
+  const Labels target =
+      rules::aligned_over_rows(rule, rule.labels(rule.op().tensor("self")), write.dim);
+  rule.set(rule.op().outputs.front(), target);
+  if (write.values < 0) return;
+  Labels source = rule.labels(write.values);
+  while (source.rank() < target.rank()) source = unsqueezed(source, 0);
+  source = rules::aligned_over_rows(rule, source, write.dim);
+  for (size_t d = 0; d < target.dims.size(); ++d) {
+    if (d == at || source.shape[d] != target.shape[d]) continue;
+    LabelArray below = target.dims[d], above = source.dims[d];
+    if (below.varies(write.dim)) below = rule.align(below, write.dim);
+    if (above.varies(write.dim)) above = rule.align(above, write.dim);
+    rule.unify(below, above);
+  }
+  const auto count = static_cast<int64_t>(write.where.size());
+  if (source.shape[at] != count) return;  // one value for all of them
+  const LabelArray all =
+      explicit_along(target.dims[at], target.rank(), write.dim, target.shape[at]);
+  rule.unify(taken(all, write.dim, write.where),
+             explicit_along(source.dims[at], target.rank(), write.dim, count));
+}
+
+void rewrite_constant_write(RewriteContext& rewrite) {
+  const Op& dense = rewrite.dense_op();
+  const auto write = constant_write(rewrite, rewrite.dense(), dense);
+  const ValueId self = dense.tensor("self");
+  if (!write || !rewrite.shrinks(self, write->dim)) return;
+  const Positions kept = rewrite.kept(self, write->dim);
+  Positions moved;
+  for (const int64_t position : write->where) {
+    const auto found = std::lower_bound(kept.begin(), kept.end(), position);
+    if (found != kept.end() && *found == position) moved.push_back(found - kept.begin());
+  }
+  const ValueRef index{rewrite.index_constant(moved)};
+  if (dense.find("indices") == nullptr) return rewrite.op().set("index", index);
+  auto indices = std::get<std::vector<ValueRef>>(dense.arg("indices"));
+  for (ValueRef& each : indices) {
+    if (each.id >= 0) each = index;
+  }
+  rewrite.op().set("indices", indices);
+}
+
 /// Writes to positions that data names: the written dimension stays; the others meet where all
 /// operands have them whole.
 void comb_scatter(RuleContext& rule) {
@@ -194,12 +275,21 @@ void comb_scatter(RuleContext& rule) {
   rule.set(op.outputs.front(), rule.meet(meeting, rule.shape(self)));
 }
 
+/// `index_add` and such: the same unless the index is a constant.
+void comb_indexed_write(RuleContext& rule) {
+  const auto write = constant_write(rule, rule.graph(), rule.op());
+  write ? comb_constant_write(rule, *write) : comb_scatter(rule);
+}
+
 /// `index_put`: indexed dimensions stay; the rest of the values meets the rest of the target.
 void comb_index_put(RuleContext& rule) {
   if (!rules::any_labelled(rule)) return;
   const Op& op = rule.op();
+  if (const auto write = constant_write(rule, rule.graph(), op)) {
+    return comb_constant_write(rule, *write);
+  }
   const ValueId self = op.tensor("self"), values = op.tensor("values");
-  const Index index = index_of(rule);
+  const Index index = index_of(rule.graph(), rule.op());
   for (ValueId tensor : index.tensors) rule.lock_all(tensor, "positions are data");
   Labels target = rule.labels(self);
   if (index.dims.empty() || index.dims.front() != 0 || place_of(index) != 0 ||
@@ -227,10 +317,11 @@ void add_indexing_rules(Rules& rules) {
   rules.add_all({"aten::index", "aten::_unsafe_index"}, {comb_index, rewrite_index});
   rules.add("aten::embedding", {comb_embedding});
   rules.add_all({"aten::gather", "aten::take_along_dim"}, {comb_gather});
-  rules.add_all({"aten::scatter", "aten::scatter_add", "aten::scatter_reduce", "aten::index_add",
-                 "aten::index_copy", "aten::index_fill"},
-                {comb_scatter});
-  rules.add_all({"aten::index_put", "aten::_unsafe_index_put"}, {comb_index_put});
+  rules.add_all({"aten::scatter", "aten::scatter_add", "aten::scatter_reduce"}, {comb_scatter});
+  rules.add_all({"aten::index_add", "aten::index_copy", "aten::index_fill"},
+                {comb_indexed_write, rewrite_constant_write});
+  rules.add_all({"aten::index_put", "aten::_unsafe_index_put"},
+                {comb_index_put, rewrite_constant_write});
   rules.add_all({"aten::masked_select", "aten::masked_scatter", "aten::nonzero", "aten::take",
                  "aten::one_hot", "aten::bincount", "aten::bucketize", "aten::searchsorted",
                  "aten::unique_consecutive", "aten::embedding_bag"},
