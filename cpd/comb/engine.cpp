@@ -1,4 +1,5 @@
 #include <cpd/comb/engine.h>
+#include <cpd/comb/rules/convolution.h>
 #include <cpd/core/error.h>
 
 #include <algorithm>
@@ -119,10 +120,12 @@ void Engine::make_atoms() {
     labelled[v].assign(graph().values[v].shape.size(), true);
   }
   for (const auto& op : graph().ops) {
-    if (op.kind == "aten::convolution") {  // kernel positions are never removed
+    if (op.kind == "aten::convolution") {  // positions of a kernel that slides are never removed
       const ValueId weight = op.tensor("weight");
       auto& dims = labelled[index(weight)];
-      std::fill(dims.begin() + 2, dims.end(), false);
+      for (size_t i = 0; i + 2 < dims.size(); ++i) {
+        if (!rules::covers_input(graph(), op, i)) dims[i + 2] = false;
+      }
       groups[index(weight)] = op.integer("groups");
     }
     if (op.kind == "aten::embedding") labelled[index(op.tensor("weight"))][0] = false;

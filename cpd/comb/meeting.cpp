@@ -200,6 +200,19 @@ void check_groups(const Op& op, const at::Tensor& a, const at::Tensor& b) {
   }
 }
 
+/// Names of spatial dimensions that the kernel covers at once; empty where it slides.
+Names spatial_sums(const Op& op, const KeepMasks& masks, int channel) {
+  const Shape &x = masks.shape(op.tensor("input")), &w = masks.shape(op.tensor("weight"));
+  const auto padding = op.integers("padding");
+  Names names;
+  for (size_t i = 2; i < w.size(); ++i) {
+    const bool whole = !op.boolean("transposed") && w[i] > 1 && padding[i - 2] == 0 &&
+                       x[static_cast<size_t>(channel) + i - 1] == w[i];
+    names.push_back(whole ? "sum" + std::to_string(i) : "");
+  }
+  return names;
+}
+
 void check_convolution(const Op& op, const KeepMasks& masks) {
   const ValueId x = op.tensor("input"), w = op.tensor("weight"), bias = op.tensor("bias");
   const int64_t groups = op.integer("groups");
@@ -208,9 +221,10 @@ void check_convolution(const Op& op, const KeepMasks& masks) {
   if (groups == 1) {
     Names around = channel > 0 ? Names{"batch"} : Names{};
     const Names spatial(static_cast<size_t>(masks.rank(w)) - 2, "");
+    const Names summed = spatial_sums(op, masks, channel);
     std::vector<Named> values = {
-        {x, joined(joined(around, {"in"}), spatial)},
-        {w, joined(transposed ? Names{"in", "out"} : Names{"out", "in"}, spatial)},
+        {x, joined(joined(around, {"in"}), summed)},
+        {w, joined(transposed ? Names{"in", "out"} : Names{"out", "in"}, summed)},
         {op.outputs[0], joined(joined(around, {"out"}), spatial)}};
     if (bias >= 0) values.push_back({bias, {"out"}});
     return check_named(op, masks, values);

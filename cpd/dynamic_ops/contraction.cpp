@@ -58,7 +58,9 @@ bool DynamicConv::transposed() const {
 
 void DynamicConv::run_masked(OpRun& run) const {
   const ValueId weight = run.op().tensor("weight");
-  run.run_with({{weight, run.masked(weight, {transposed() ? 0 : 1})}});
+  std::vector<int> summed = {transposed() ? 0 : 1};
+  for (int d = 2; d < rank(weight); ++d) summed.push_back(d);
+  run.run_with({{weight, run.masked(weight, summed)}});
 }
 
 std::string DynamicConv::attributes() const {

@@ -5,7 +5,7 @@
 namespace cpd {
 
 /// Convolutions of one to three dimensions, transposed and grouped ones too: the weight is masked
-/// along the dimension that is summed over.
+/// along the dimensions that are summed over.
 class DynamicConv : public DynamicOp {
  public:
   using DynamicOp::DynamicOp;

@@ -1,7 +1,5 @@
 #include <cpd/importance/reader_columns.h>
 
-#include <algorithm>
-
 namespace cpd {
 namespace {
 
@@ -14,10 +12,23 @@ std::vector<int64_t> channels_of(const FormArray& array, const Member& member) {
   return channels;
 }
 
-/// Only outputs and inputs of a weight vary, not the positions of a kernel.
-bool is_plain(const FormArray& array) {
-  return std::all_of(array.extents.begin() + 2, array.extents.end(),
-                     [](int64_t extent) { return extent == 1; });
+/// The channel of each column of a weight [outputs, inputs, kernel...], from an output row on.
+std::vector<int64_t> channel_of_columns(const Shape& weight, int64_t row, const FormArray& array,
+                                        const std::vector<int64_t>& channels) {
+  int64_t columns = 1;
+  for (size_t d = 1; d < weight.size(); ++d) columns *= weight[d];
+  std::vector<int64_t> result;
+  for (int64_t column = 0; column < columns; ++column) {
+    int64_t rest = column, position = 0, stride = 1;
+    for (size_t d = weight.size(); d-- > 1;) {
+      if (array.varies(static_cast<int>(d))) position += rest % weight[d] * stride;
+      stride *= array.extents[d];
+      rest /= weight[d];
+    }
+    if (array.varies(0)) position += row * stride;
+    result.push_back(channels[static_cast<size_t>(position)]);
+  }
+  return result;
 }
 
 }  // namespace
@@ -29,21 +40,14 @@ std::vector<ReaderColumns> reader_columns(const Model& model, const Combing& com
     const auto layer = LayerRows::of(model.graph, static_cast<OpId>(op));
     if (!layer) continue;
     const Shape& shape = model.graph.value(layer->weight()).shape;
-    int64_t kernel = 1;
-    for (size_t d = 2; d < shape.size(); ++d) kernel *= shape[d];
     for (const auto& member : unit.members) {
       const FormArray& array = combing.arrays[static_cast<size_t>(member.array)];
       const bool reads = member.parameter == layer->weight() && member.role == Role::kReader;
-      if (!reads || member.dim != 1 || !is_plain(array)) continue;
+      if (!reads || member.dim < 1) continue;
       const auto channels = channels_of(array, member);
+      const int64_t rows = shape[0] / layer->groups();
       for (int64_t group = 0; group < layer->groups(); ++group) {
-        ReaderColumns& columns = result.emplace_back(ReaderColumns{*layer, group, {}});
-        const int64_t row = array.varies(0) ? group * (shape[0] / layer->groups()) : 0;
-        for (int64_t input = 0; input < shape[1]; ++input) {
-          const int64_t position = row * array.extents[1] + (array.varies(1) ? input : 0);
-          columns.channel_of.insert(columns.channel_of.end(), static_cast<size_t>(kernel),
-                                    channels[static_cast<size_t>(position)]);
-        }
+        result.push_back({*layer, group, channel_of_columns(shape, group * rows, array, channels)});
       }
     }
   }

@@ -99,8 +99,8 @@ Canonical canonical_mode(const std::string& kind) {
 }
 
 Canonical canonical_rule(const std::string& kind) {
-  for (const auto find : {canonical_convolution, canonical_layout, canonical_norm, canonical_mode,
-                          canonical_attention}) {
+  for (const auto find : {canonical_convolution, canonical_indexing, canonical_layout,
+                          canonical_norm, canonical_mode, canonical_attention}) {
     if (const Canonical rule = find(kind)) return rule;
   }
   return nullptr;

@@ -30,6 +30,7 @@ struct Call {
 /// The rule of a canonical form; null if the operator stays what it is.
 using Canonical = Symbols (*)(Call&);
 Canonical canonical_convolution(const std::string& kind);
+Canonical canonical_indexing(const std::string& kind);
 Canonical canonical_layout(const std::string& kind);
 Canonical canonical_norm(const std::string& kind);
 Canonical canonical_attention(const std::string& kind);

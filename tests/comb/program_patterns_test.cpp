@@ -154,7 +154,10 @@ std::vector<Network> writes() {
       after_stem("a_vector_written_to_channels", 8,
                  "    y[:, [3, 4]] += self.scales.view([2, 1, 1])\n", 8,
                  "plain 2 exact; plain 6 exact", {buffer("scales", {2})}),
-      after_stem("written_where_large", 8, "    y[y > 1.0] = 1.0\n", 8, ""),
+      after_stem("written_where_large", 8, "    y[y > 1.0] = 1.0\n", 8, "plain 8 exact"),
+      after_stem("images_filled_where_large", 8,
+                 "    y[x.mean([1, 2, 3]) > 0.0] = torch.ones([1], dtype=y.dtype) * 0.5\n", 8,
+                 "plain 8 exact"),
       after_stem("masked_fill_in_place", 8,
                  "    y.masked_fill_(y < -1.0, 0.25)\n    y.clamp_(max=2.0)\n", 8, "plain 8 exact"),
   };

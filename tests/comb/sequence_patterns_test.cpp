@@ -8,6 +8,15 @@ class SequencePattern : public Pattern {};
 
 std::vector<Network> recurrent_ops() {
   return {
+      // Filters over words (Kim 2014): as wide as the embedding, they slide along the words alone.
+      after_linear("kernel_as_wide_as_the_words", 8,
+                   "    y = torch.conv2d(y.unsqueeze(1), self.filters, self.bias)\n"
+                   "    y = torch.relu(y).squeeze(3).amax([2])\n",
+                   6, "plain 6 exact; plain 8 exact", {{"filters", {6, 1, 3, 8}}, {"bias", {6}}}),
+      after_linear("kernel_that_leaves_the_edge_of_the_words", 8,
+                   "    y = torch.conv2d(y.unsqueeze(1), self.filters, None, [1, 8], [0, 1])\n"
+                   "    y = torch.relu(y).mean([2, 3])\n",
+                   6, "plain 6 exact", {{"filters", {6, 1, 3, 8}}}),
       after_linear(
           "states_for_each_layer", 8,
           "    h, c = torch.zeros([1, x.size(0), 6], dtype=7), torch.zeros([1, x.size(0), 6], "

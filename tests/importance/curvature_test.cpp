@@ -141,6 +141,21 @@ TEST(ReaderColumns, KnowTheGroupsOfConvolutions) {
   }
 }
 
+TEST(ReaderColumns, KnowKernelsThatCoverTheirInput) {
+  const Combed net({"covered",
+                    {{"a.weight", {8, 3}}, {"c.weight", {4, 1, 2, 8}}},
+                    "def forward(self, x):\n"
+                    "  y = torch.linear(x, self.a.weight).unsqueeze(1)\n"
+                    "  return torch.conv2d(y, self.c.weight)\n",
+                    {2, 5, 3}});
+  const auto readers = reader_columns(net.model, net.combing, net.unit("a"));
+  ASSERT_EQ(readers.size(), 1);
+  ASSERT_EQ(readers[0].channel_of.size(), 16);
+  for (size_t column = 0; column < 16; ++column) {
+    EXPECT_EQ(readers[0].channel_of[column], static_cast<int64_t>(column % 8));
+  }
+}
+
 /// Least error of the reader's outputs without one channel, the ridge included, by QR.
 double error_without(const at::Tensor& inputs, const at::Tensor& weight, int64_t channel) {
   const auto rows = static_cast<double>(inputs.size(0));

@@ -1,4 +1,5 @@
 #include <cpd/comb/rules/common.h>
+#include <cpd/comb/rules/convolution.h>
 #include <cpd/comb/rules/rules.h>
 
 namespace cpd {
@@ -10,8 +11,10 @@ struct Convolution {
   int64_t groups = 1;
   bool transposed = false;
   int channel = 1;  ///< dimension of the channels; 0 without a batch
-  /// One for each spatial dimension; empty where a kernel slides: those positions are mixed.
+  /// One for each spatial dimension of the input; empty where a kernel slides: those positions are
+  /// mixed. A kernel of the input's own size slides nowhere and sums over it.
   std::vector<std::string> spatial;
+  std::vector<bool> covered;  ///< spatial dimensions that are summed over
 
   explicit Convolution(const RuleContext& rule) {
     const Op& op = rule.op();
@@ -24,8 +27,9 @@ struct Convolution {
     channel = rules::rank_of(rule, input) - rules::rank_of(rule, weight) + 1;
     const auto stride = op.integers("stride"), padding = op.integers("padding");
     for (size_t i = 0; i + 2 < rule.shape(weight).size(); ++i) {
+      covered.push_back(rules::covers_input(rule.graph(), op, i));
       const bool slides = rule.shape(weight)[i + 2] != 1 || stride[i] != 1 || padding[i] != 0;
-      spatial.push_back(slides ? "" : "space" + std::to_string(i));
+      spatial.push_back(slides && !covered[i] ? "" : "space" + std::to_string(i));
     }
   }
 
@@ -37,31 +41,40 @@ struct Convolution {
     }
     return dims;
   }
+
+  /// Dimensions of the weight in which a position stands for several of the input.
+  std::vector<int> kernel() const {
+    std::vector<int> dims;
+    for (size_t i = 0; i < spatial.size(); ++i) {
+      if (!covered[i]) dims.push_back(2 + static_cast<int>(i));
+    }
+    return dims;
+  }
 };
 
-std::vector<std::string> with_unnamed(std::vector<std::string> names, size_t count) {
-  names.insert(names.end(), count, std::string());
+/// The names with those of the spatial dimensions that are summed over, or of all others.
+std::vector<std::string> with_spatial(std::vector<std::string> names, const Convolution& conv,
+                                      bool summed) {
+  for (size_t i = 0; i < conv.spatial.size(); ++i) {
+    names.push_back(conv.covered[i] == summed ? conv.spatial[i] : "");
+  }
   return names;
 }
 
-/// Names of a value with channels: (batch), [group], channel, spatial dimensions.
+/// Names of a value with channels: (batch), [group], channel.
 std::vector<std::string> channel_names(const Convolution& conv, const std::string& channel) {
   std::vector<std::string> names;
   if (conv.channel > 0) names.push_back("batch");
   if (conv.groups > 1) names.push_back("group");
   names.push_back(channel);
-  names.insert(names.end(), conv.spatial.begin(), conv.spatial.end());
   return names;
 }
 
 std::vector<std::string> weight_names(const Convolution& conv) {
-  const size_t kernel = conv.spatial.size();
-  if (conv.groups == 1) {
-    return conv.transposed ? with_unnamed({"in", "out"}, kernel)
-                           : with_unnamed({"out", "in"}, kernel);
-  }
-  return conv.transposed ? with_unnamed({"group", "in", "out"}, kernel)
-                         : with_unnamed({"group", "out", "in"}, kernel);
+  std::vector<std::string> names = {"out", "in"};
+  if (conv.transposed) std::swap(names[0], names[1]);
+  if (conv.groups > 1) names.insert(names.begin(), "group");
+  return with_spatial(names, conv, true);
 }
 
 /// Input channels are (group, in), output channels (group, out); so is dimension 0 of the weight.
@@ -78,18 +91,27 @@ void state_roles(RuleContext& rule, const Convolution& conv) {
   rule.role(conv.weight, 0, depthwise ? Role::kAlong : first);
   rule.role(conv.weight, 1, second);
   if (conv.bias >= 0) rule.role(conv.bias, 0, Role::kAlong);
+  for (size_t i = 0; i < conv.covered.size(); ++i) {
+    if (conv.covered[i]) rule.role(conv.weight, static_cast<int>(i) + 2, Role::kReader);
+  }
+}
+
+std::vector<std::string> input_names(const Convolution& conv) {
+  std::vector<std::string> names = channel_names(conv, "in");
+  names.insert(names.end(), conv.spatial.begin(), conv.spatial.end());
+  return names;
 }
 
 std::vector<Operand> operands_of(RuleContext& rule, const Convolution& conv) {
   Labels input =
       rules::mixed(rule, rule.labels(conv.input), conv.sliding(), "a kernel slides over it");
-  const auto kernel = rules::int_range(2, rules::rank_of(rule, conv.weight));
-  Labels weight = rules::mixed(rule, rule.labels(conv.weight), kernel, "positions of a kernel");
+  Labels weight =
+      rules::mixed(rule, rule.labels(conv.weight), conv.kernel(), "positions of a kernel");
   input = grouped(rule, input, conv.channel, conv.groups);
   if (conv.groups > 1) rule.record("input", input);
   const ValueId counted = rule.is_parameter(conv.weight) ? conv.weight : -1;
   std::vector<Operand> operands = {
-      {input, channel_names(conv, "in"), -1},
+      {input, input_names(conv), -1},
       {grouped(rule, weight, 0, conv.groups), weight_names(conv), counted}};
   if (conv.bias >= 0) {
     std::vector<std::string> names = {"out"};
@@ -108,7 +130,8 @@ void comb_convolution(RuleContext& rule) {
     shape.insert(shape.begin() + conv.channel, conv.groups);
   }
   auto operands = operands_of(rule, conv);
-  Labels result = rule.contract(std::move(operands), channel_names(conv, "out"), shape);
+  Labels result = rule.contract(std::move(operands),
+                                with_spatial(channel_names(conv, "out"), conv, false), shape);
   state_roles(rule, conv);
   if (conv.groups > 1) {
     rules::register_rectangles(rule, result);
@@ -129,6 +152,15 @@ void rewrite_convolution(RewriteContext& rewrite) {
 }
 
 }  // namespace
+
+bool rules::covers_input(const Graph& graph, const Op& convolution, size_t spatial) {
+  if (convolution.boolean("transposed") || convolution.integer("groups") != 1) return false;
+  const Shape& input = graph.value(convolution.tensor("input")).shape;
+  const Shape& weight = graph.value(convolution.tensor("weight")).shape;
+  const int64_t kernel = weight[spatial + 2];
+  const int64_t extent = input[input.size() - (weight.size() - 2) + spatial];
+  return kernel > 1 && kernel == extent && convolution.integers("padding")[spatial] == 0;
+}
 
 void add_convolution_rules(Rules& rules) {
   rules.add("aten::convolution", {comb_convolution, rewrite_convolution});
