@@ -1,31 +1,45 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <cpd/core/error.h>
 #include <cpd/core/random.h>
+#include <cpd/data/dataset.h>
 #include <cpd/importance/sample_loss.h>
 
 namespace cpd {
 namespace {
 
+/// Classes are dimension 1; all others make up the positions of a sample.
+std::vector<int64_t> label_shape(const at::Tensor& logits) {
+  std::vector<int64_t> shape = logits.sizes().vec();
+  shape.erase(shape.begin() + 1);
+  return shape;
+}
+
 /// Labels drawn from the network's own odds.
 at::Tensor drawn_labels(const at::Tensor& logits, int64_t first_sample, uint64_t seed) {
   const at::Tensor up_to = logits.detach().to(at::kDouble).softmax(1).cumsum(1);
+  const int64_t positions = logits.numel() / (logits.size(0) * logits.size(1));
   std::vector<double> numbers;
   for (int64_t i = 0; i < logits.size(0); ++i) {
-    numbers.push_back(Random(mix(seed, static_cast<uint64_t>(first_sample + i))).uniform());
+    Random random(mix(seed, static_cast<uint64_t>(first_sample + i)));
+    for (int64_t k = 0; k < positions; ++k) numbers.push_back(random.uniform());
   }
-  const at::Tensor number = at::tensor(numbers, at::kDouble).unsqueeze(1).to(logits.device());
-  return up_to.lt(number).sum(1).clamp_max(logits.size(1) - 1);
+  const at::Tensor number = at::tensor(numbers, at::kDouble).reshape(label_shape(logits));
+  return up_to.lt(number.unsqueeze(1).to(logits.device())).sum(1).clamp_max(logits.size(1) - 1);
 }
 
-void check_labels(const at::Tensor& labels, int64_t samples, int64_t classes) {
-  if (labels.numel() != samples) {
-    throw Error("there are " + std::to_string(labels.numel()) + " labels for " +
-                    std::to_string(samples) + " samples of the calibration data",
-                {}, "one for each sample");
-  }
-  const at::Tensor outside = labels.lt(0).logical_or(labels.ge(classes));
+void check_number(const at::Tensor& labels, int64_t samples, bool maps) {
+  if (maps ? labels.dim() == 3 && labels.size(0) == samples : labels.numel() == samples) return;
+  throw Error("there are " + std::to_string(labels.numel()) + " labels for " +
+                  std::to_string(samples) + " samples of the calibration data",
+              {}, maps ? "a map of labels for each sample" : "one for each sample");
+}
+
+void check_classes(const at::Tensor& labels, int64_t classes, bool maps) {
+  at::Tensor outside = labels.lt(0).logical_or(labels.ge(classes));
+  if (maps) outside = outside.logical_and(labels.ne(kIgnoredPixel));
   if (!outside.any().item<bool>()) return;
   const auto label = labels.masked_select(outside)[0].item<int64_t>();
   throw Error("the label " + std::to_string(label) +
@@ -33,15 +47,31 @@ void check_labels(const at::Tensor& labels, int64_t samples, int64_t classes) {
               {}, "0 to " + std::to_string(classes - 1));
 }
 
+/// Of a map: the mean over the pixels of each sample that have a label, summed over samples.
+at::Tensor cross_entropy_of_maps(const at::Tensor& logits, const at::Tensor& labels) {
+  const bool other_size = logits.sizes().slice(2) != labels.sizes().slice(1);
+  const at::Tensor fitted =
+      other_size ? at::upsample_bilinear2d(logits, labels.sizes().slice(1), false) : logits;
+  const at::Tensor losses =
+      at::cross_entropy_loss(fitted, labels, {}, at::Reduction::None, kIgnoredPixel);
+  const at::Tensor counted = labels.ne(kIgnoredPixel).flatten(1).sum(1).clamp_min(1);
+  return losses.flatten(1).sum(1).div(counted).sum();
+}
+
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& given, int64_t samples,
                          int64_t first_sample, const StatisticsOptions& options) {
-  if (logits.dim() != 2) {
+  const bool maps = logits.dim() == 4;
+  if (logits.dim() != 2 && !maps) {
     throw Error("the network's first output has " + std::to_string(logits.dim()) + " dimensions",
-                {}, "one row of class scores for each sample, or a loss of one's own");
+                {},
+                "class scores (N, classes) or maps of them (N, classes, H, W), or a loss of one's "
+                "own");
   }
   const bool draws = options.draw_labels || !given.defined();
   const at::Tensor labels = draws ? drawn_labels(logits, first_sample, options.seed) : given;
-  check_labels(labels, samples, logits.size(1));
+  check_number(labels, samples, maps);
+  check_classes(labels, logits.size(1), maps);
+  if (maps) return cross_entropy_of_maps(logits, labels);
   return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
 }
 

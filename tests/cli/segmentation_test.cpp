@@ -58,6 +58,11 @@ TEST_F(Segmentation, TrainsPrunesAndDistils) {
   EXPECT_EQ(dense.at("iou").size(), 2u);
   EXPECT_THAT(ok({"eval", "dense.pt", "--input", "2,3,16,16"}), HasSubstr("mean IoU"));
 
+  EXPECT_THAT(ok({"prune", "dense.pt", "--macs", "0.6", "--importance", "hessian", "--input",
+                  "2,3,16,16", "-o", "shot.pt"}),
+              HasSubstr("compensation 'refit' on"));
+  EXPECT_GT(evaluation("shot.pt").at("mean_iou"), 0.6);
+
   write("method.json", R"({"mutator": {"importance": "l1"}, "budget": {"macs": 0.4},
       "distill": {"losses": [{"type": "cwd", "weight": 1.0}]},
       "train": {"epochs": 1}})");

@@ -240,6 +240,80 @@ TEST(Statistics, DrawLabelsByTheSeed) {
   EXPECT_TRUE(differs);
 }
 
+/// Class scores for each pixel, or for each second one.
+Source dense_prediction(const std::string& stride) {
+  return {"dense_prediction",
+          {{"a.weight", {6, 2, 3, 3}}, {"c.weight", {4, 6, 1, 1}}},
+          "def forward(self, x):\n"
+          "  y = torch.relu(torch.conv2d(x, self.a.weight, None, [1, 1], [1, 1]))\n"
+          "  return torch.conv2d(y, self.c.weight, None, [" +
+              stride + ", " + stride + "])\n",
+          {3, 2, 4, 4}};
+}
+
+TEST(Statistics, OfLabelMapsCountThePixelsThatHaveALabel) {
+  for (const char* stride : {"1", "2"}) {
+    const Combed net(dense_prediction(stride));
+    const at::Tensor x = example(dense_prediction(stride), 3, 5);
+    at::Tensor maps = torch::arange(48).remainder(4).view({3, 4, 4});
+    maps[0].fill_(255);
+    maps[1][2].fill_(255);
+    const auto mean_of_sample = [&](const std::vector<at::Tensor>& outputs, const at::Tensor&) {
+      namespace nn = torch::nn::functional;
+      const at::Tensor logits = nn::interpolate(outputs[0], nn::InterpolateFuncOptions()
+                                                                .size(std::vector<int64_t>{4, 4})
+                                                                .mode(torch::kBilinear)
+                                                                .align_corners(false));
+      const at::Tensor odds = logits.log_softmax(1);
+      const at::Tensor second = torch::cat({maps[1].narrow(0, 0, 2), maps[1].narrow(0, 3, 1)});
+      const at::Tensor kept = torch::cat({odds[1].narrow(1, 0, 2), odds[1].narrow(1, 3, 1)}, 1);
+      return -(kept.gather(0, second.unsqueeze(0)).mean() +
+               odds[2].gather(0, maps[2].unsqueeze(0)).mean());
+    };
+    const auto found = gather_statistics(net.model, net.combing, {{{x}, maps}});
+    const auto expected =
+        gather_statistics(net.model, net.combing, {{{x}, maps}}, {.loss = mean_of_sample});
+    for (const auto& [name, unit] : expected.units) {
+      for (size_t i = 0; i < unit.gate_square[0].size(); ++i) {
+        EXPECT_NEAR(found.units.at(name).gate_square[0][i], unit.gate_square[0][i],
+                    1e-9 * unit.gate_square[0][i]);
+      }
+    }
+  }
+}
+
+TEST(Statistics, RefuseLabelMapsThatDoNotFit) {
+  const Combed net(dense_prediction("1"));
+  const at::Tensor x = example(dense_prediction("1"), 3, 5);
+  const auto message = [&](const at::Tensor& labels) -> std::string {
+    try {
+      gather_statistics(net.model, net.combing, {{{x}, labels}});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const at::Tensor maps = torch::zeros({3, 4, 4}, torch::kLong);
+  EXPECT_EQ(message(maps), "");
+  EXPECT_THAT(message(torch::zeros({3}, torch::kLong)),
+              HasSubstr("there are 3 labels for 3 samples of the calibration data; expected a map "
+                        "of labels for each sample"));
+  EXPECT_THAT(message(maps + 4), HasSubstr("the label 4 of the calibration data is none of"));
+}
+
+TEST(Statistics, DrawLabelsOfPixelsByTheSeedAndTheSample) {
+  const Combed net(dense_prediction("1"));
+  const at::Tensor x = example(dense_prediction("1"), 3, 5);
+  const auto gates = [&](const CalibrationData& data, uint64_t seed) {
+    const auto all = gather_statistics(net.model, net.combing, data, {.seed = seed});
+    return all.units.begin()->second.gate_square[0];
+  };
+  const auto whole = gates({{{x}}}, 1),
+             split = gates({{{x.narrow(0, 0, 2)}}, {{x.narrow(0, 2, 1)}}}, 1);
+  for (size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(whole[i], split[i], 1e-9 * whole[i]);
+  EXPECT_NE(whole, gates({{{x}}}, 2));
+}
+
 TEST(Statistics, RefuseBadData) {
   const Combed net(residual());
   const at::Tensor x = example(residual(), 4, 5);
