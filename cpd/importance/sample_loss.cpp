@@ -79,7 +79,7 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& given, int6
 
 at::Tensor sample_loss(const std::vector<at::Tensor>& outputs, const at::Tensor& labels,
                        int64_t samples, int64_t first_sample, const StatisticsOptions& options) {
-  const at::Tensor loss =
+  at::Tensor loss =
       options.loss ? options.loss(outputs, labels)
                    : cross_entropy(outputs.front(), labels, samples, first_sample, options);
   if (!at::isfinite(loss.detach()).all().item<bool>()) {
