@@ -228,17 +228,15 @@ struct Interpreter::State {
   }
 
   /// Branches of PyTorch's own layers choose between forms of one computation.
-  void note_mode(const jit::Node* node, const Symbol& symbol) {
+  void note_mode(const jit::Node* node) {
     const auto& position = position_of(node);
-    if (!position || !position->is_user || !follows_mode(symbol.number()->expr)) return;
+    if (!position || !position->is_user) return;
     recorder.note("the network branches on its training flag (" + position->line.text() +
                   "): the export takes the way of evaluation while it trains too");
   }
 
   /// `a if training else b` of two numbers follows the mode.
-  bool choose_number(Frame& frame, const jit::Node* node) {
-    const auto* condition = frame.at(node->input()).number();
-    if (!condition || !follows_mode(condition->expr)) return false;
+  bool choose_number(Frame& frame, const jit::Node* node, const Expr& condition) {
     std::array<const NumberSymbol*, 2> ways{};
     for (size_t i = 0; i < 2; i++) {
       const jit::Block* way = node->blocks()[i];
@@ -253,17 +251,19 @@ struct Interpreter::State {
     const auto share = [](const NumberSymbol& number, const Expr& taken) {
       return Expr::call("mul", {number.expr, Expr::call("float", {taken})});
     };
-    const Expr otherwise = Expr::call("not", {condition->expr});
+    const Expr otherwise = Expr::call("not", {condition});
     frame.values[node->output()] =
-        Symbol(Expr::call("add", {share(*ways[0], condition->expr), share(*ways[1], otherwise)}));
+        Symbol(Expr::call("add", {share(*ways[0], condition), share(*ways[1], otherwise)}));
     return true;
   }
 
   void branch(Frame& frame, const jit::Node* node) {
-    if (choose_number(frame, node)) return;
+    const auto* number = frame.at(node->input()).number();
+    const bool by_mode = number && follows_mode(number->expr);
+    if (by_mode && choose_number(frame, node, number->expr)) return;
     const bool is_check = raises(node->blocks()[0]) || raises(node->blocks()[1]);
     const bool taken = condition(frame, node, frame.at(node->input()), is_check);
-    if (!is_check) note_mode(node, frame.at(node->input()));
+    if (by_mode && !is_check) note_mode(node);
     const jit::Block* inner = node->blocks()[taken ? 0 : 1];
     block(frame, inner);
     for (size_t i = 0; i < node->outputs().size(); i++) {

@@ -186,17 +186,17 @@ bool draws_random_numbers(const std::string& kind) {
   return kinds.count(kind) > 0;
 }
 
-bool draws_random_numbers(const Graph& graph) {
-  return std::any_of(graph.ops.begin(), graph.ops.end(),
-                     [](const Op& op) { return draws_random_numbers(op.kind); });
+const Op* random_op(const Graph& graph) {
+  const auto found = std::find_if(graph.ops.begin(), graph.ops.end(),
+                                  [](const Op& op) { return draws_random_numbers(op.kind); });
+  return found == graph.ops.end() ? nullptr : &*found;
 }
 
 int write_stochastic_depth(Model& model) { return DroppedBranches(model).write(); }
 
 void refuse_random_outputs(const Model& model) {
-  const auto op = std::find_if(model.graph.ops.begin(), model.graph.ops.end(),
-                               [](const Op& each) { return draws_random_numbers(each.kind); });
-  if (op == model.graph.ops.end()) return;
+  const Op* op = random_op(model.graph);
+  if (op == nullptr) return;
   const auto seeded = [&model](uint64_t seed) {
     const SeededRandomness randomness(seed);
     return run_graph(model, model.example_inputs).outputs;

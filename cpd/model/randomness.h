@@ -6,8 +6,8 @@ namespace cpd {
 
 /// Does an operator draw random numbers whatever mode the network is in? Dropout does not.
 bool draws_random_numbers(const std::string& kind);
-/// Does a graph have such an op?
-bool draws_random_numbers(const Graph& graph);
+/// The first op of a graph that does; null if there is none.
+const Op* random_op(const Graph& graph);
 
 /// Branches that a trace in training mode drops at random (stochastic depth, Huang et al. 2016,
 /// "Deep Networks with Stochastic Depth"): `x * mask / rate` with a mask of ones and zeros, drawn

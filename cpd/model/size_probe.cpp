@@ -48,7 +48,7 @@ class Prober {
         original_(original),
         options_(options),
         training_(training),
-        seeded_(training || draws_random_numbers(model.graph)) {}
+        seeded_(training || random_op(model.graph) != nullptr) {}
 
   void run() {
     compare_examples();

@@ -104,6 +104,18 @@ Labels select(RuleContext& rule, const Labels& labels, int dim, int64_t position
   return dropped(take(rule, labels, dim, {position}), dim);
 }
 
+Labels with_rank(Labels labels, size_t rank) {
+  while (static_cast<size_t>(labels.rank()) < rank) labels = unsqueezed(labels, 0);
+  return labels;
+}
+
+LabelArray met_beside(RuleContext& rule, LabelArray a, LabelArray b, int dim) {
+  if (a.varies(dim)) a = rule.align(a, dim);
+  if (b.varies(dim)) b = rule.align(b, dim);
+  rule.unify(a, b);
+  return a.none() ? b : a;
+}
+
 Labels dropped(const Labels& labels, int dim) {
   Labels result = taken(labels, dim, {0});
   result.dims[static_cast<size_t>(dim)] = {};

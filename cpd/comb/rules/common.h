@@ -37,6 +37,10 @@ Labels take(RuleContext& rule, const Labels& labels, int dim,
             const std::vector<int64_t>& positions);
 /// One position of a dimension, which goes; the position is locked.
 Labels select(RuleContext& rule, const Labels& labels, int dim, int64_t position);
+/// Leading dimensions of size 1, up to so many dimensions.
+Labels with_rank(Labels labels, size_t rank);
+/// Unifies what two values have along another dimension than `dim`, aligned over `dim`; returns it.
+LabelArray met_beside(RuleContext& rule, LabelArray a, LabelArray b, int dim);
 /// Removes a dimension without labels over which nothing varies.
 Labels dropped(const Labels& labels, int dim);
 

@@ -209,15 +209,11 @@ void comb_constant_write(RuleContext& rule, const Write& write) {
       rules::aligned_over_rows(rule, rule.labels(rule.op().tensor("self")), write.dim);
   rule.set(rule.op().outputs.front(), target);
   if (write.values < 0) return;
-  Labels source = rule.labels(write.values);
-  while (source.rank() < target.rank()) source = unsqueezed(source, 0);
-  source = rules::aligned_over_rows(rule, source, write.dim);
+  const Labels source = rules::aligned_over_rows(
+      rule, rules::with_rank(rule.labels(write.values), target.dims.size()), write.dim);
   for (size_t d = 0; d < target.dims.size(); ++d) {
     if (d == at || source.shape[d] != target.shape[d]) continue;
-    LabelArray below = target.dims[d], above = source.dims[d];
-    if (below.varies(write.dim)) below = rule.align(below, write.dim);
-    if (above.varies(write.dim)) above = rule.align(above, write.dim);
-    rule.unify(below, above);
+    rules::met_beside(rule, target.dims[d], source.dims[d], write.dim);
   }
   const auto count = static_cast<int64_t>(write.where.size());
   if (source.shape[at] != count) return;  // one value for all of them

@@ -5,14 +5,9 @@ namespace cpd {
 namespace {
 
 using rules::subject;
+using rules::with_rank;
 
 ValueId output_of(const Op& op) { return op.outputs.front(); }
-
-/// Leading dimensions of size 1, up to the rank of the output.
-Labels with_rank(Labels labels, size_t rank) {
-  while (static_cast<size_t>(labels.rank()) < rank) labels = unsqueezed(labels, 0);
-  return labels;
-}
 
 /// Is the size of the output's dimension fixed by the network? Sizes of a list line up at the end.
 bool fixed_size(const Op& op, const std::string& argument, size_t dim, size_t rank) {

@@ -74,11 +74,7 @@ void comb_slice_scatter(RuleContext& rule) {
       result.dims[at] = overwritten(rule, target, source, written);
       continue;
     }
-    LabelArray below = target.dims[at], above = source.dims[at];
-    if (below.varies(written.dim)) below = rule.align(below, written.dim);
-    if (above.varies(written.dim)) above = rule.align(above, written.dim);
-    rule.unify(below, above);
-    result.dims[at] = below.none() ? above : below;
+    result.dims[at] = rules::met_beside(rule, target.dims[at], source.dims[at], written.dim);
   }
   rule.set(op.outputs.front(), result);
 }
