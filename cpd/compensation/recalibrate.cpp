@@ -1,10 +1,14 @@
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <cpd/compensation/refit.h>
 
-#include <numeric>
+#include <algorithm>
 
 namespace cpd {
 namespace {
+
+/// Numbers that are widened at a time.
+constexpr int64_t kPiece = int64_t{1} << 20;
 
 struct Moments {
   at::Tensor mean, variance;
@@ -15,14 +19,18 @@ Moments moments(size_t batches, const std::function<at::Tensor(size_t)>& value_o
   at::Tensor sum, squares;
   double count = 0;
   for (size_t b = 0; b < batches; ++b) {
-    const at::Tensor value = value_of(b).transpose(0, 1).flatten(1).to(at::kDouble);
+    const at::Tensor value = value_of(b);
     if (b == 0) {
-      sum = at::zeros({value.size(0)}, value.options());
-      squares = at::zeros({value.size(0)}, value.options());
+      sum = at::zeros({value.size(1)}, value.options().dtype(at::kDouble));
+      squares = at::zeros_like(sum);
     }
-    sum.add_(value.sum(1));
-    squares.add_(value.square().sum(1));
-    count += static_cast<double>(value.size(1));
+    const int64_t samples = std::max<int64_t>(1, kPiece * value.size(0) / value.numel());
+    for (const at::Tensor& piece : value.split(samples)) {
+      const at::Tensor wide = piece.transpose(0, 1).flatten(1).to(at::kDouble);
+      sum.add_(wide.sum(1));
+      squares.add_(wide.square().sum(1));
+      count += static_cast<double>(wide.size(1));
+    }
   }
   const at::Tensor mean = sum.div(count);
   return {mean, squares.div(count).sub(mean.square()).clamp_min(0)};
