@@ -40,6 +40,8 @@ constexpr TrainingOption kOptions[] = {
     {"resume", "FILE|auto", "go on from a checkpoint", "resume", false},
 };
 
+constexpr const char* kFlags[] = {"bf16", "tensorboard"};
+
 /// The number that a text is in JSON.
 Json number_in(const TrainingOption& option, const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
@@ -62,7 +64,9 @@ Json options_json(const po::variables_map& values) {
       json[key.substr(0, dot)][key.substr(dot + 1)] = value;
     }
   }
-  if (values.count("bf16") > 0) json["bf16"] = true;
+  for (const char* flag : kFlags) {
+    if (values.count(flag) > 0) json[flag] = true;
+  }
   return json;
 }
 
@@ -90,6 +94,7 @@ void add_training_options(po::options_description& options) {
     options.add_options()(option.name, value(option.value), option.help);
   }
   options.add_options()("bf16", "run products in bfloat16")(
+      "tensorboard", "write metrics to --work-dir as events of TensorBoard, too")(
       "hold-out", value("N")->default_value("0"),
       "training images that are not trained on: the epoch that does best on them is what is "
       "written");
@@ -112,6 +117,8 @@ TrainOptions training_options(const po::variables_map& values, const Json& confi
   options.seed = seed_of(values);
   at_path(text_of(values, "config"), [&] {
     read_json(config, "", options);
+    // Keys that need a folder are fine where the command line names it.
+    if (given(values, "work-dir")) options.work_dir = text_of(values, "work-dir");
     options.verify("");
   });
   set_training_options(values, options);
@@ -120,9 +127,10 @@ TrainOptions training_options(const po::variables_map& values, const Json& confi
 }
 
 bool trains_by_options(const po::variables_map& values) {
-  return values.count("bf16") > 0 ||
-         std::any_of(std::begin(kOptions), std::end(kOptions),
-                     [&](const TrainingOption& option) { return given(values, option.name); });
+  const auto is_given = [&](const TrainingOption& option) { return given(values, option.name); };
+  return std::any_of(std::begin(kOptions), std::end(kOptions), is_given) ||
+         std::any_of(std::begin(kFlags), std::end(kFlags),
+                     [&](const char* flag) { return values.count(flag) > 0; });
 }
 
 void set_training_options(const po::variables_map& values, TrainOptions& options) {

@@ -7,6 +7,7 @@
 #include <cpd/core/text.h>
 #include <cpd/training/device.h>
 #include <cpd/training/divergence.h>
+#include <cpd/training/event_log.h>
 #include <cpd/training/metrics_log.h>
 #include <cpd/training/mixup.h>
 #include <cpd/training/moving_average.h>
@@ -84,7 +85,8 @@ void make_folder(const std::string& folder) {
 /// The options that a run must go on with.
 Json lasting(const TrainOptions& options) {
   Json json = options;
-  for (const char* key : {"work_dir", "resume", "checkpoint_every", "log_every", "device"}) {
+  for (const char* key :
+       {"work_dir", "resume", "checkpoint_every", "log_every", "tensorboard", "device"}) {
     json.erase(key);
   }
   return json;
@@ -165,6 +167,7 @@ class Run : public TrainingRun {
     const std::string from = resume_path();
     if (!from.empty()) resume(from);
     log_.emplace(path_of("metrics.jsonl"), result_.step);
+    if (options_.tensorboard) events_.emplace(options_.work_dir, result_.step);
     for (const auto& hook : hooks_) hook->before_run(*this);
     if (options_.backoffs > 0) last_good_ = checkpoint();
     if (!callbacks_.quiet) progress_.emplace(callbacks_.title, steps() - result_.step);
@@ -330,6 +333,7 @@ class Run : public TrainingRun {
     for (const auto& [key, value] : metrics_.items()) line[key] = value;
     metrics_ = Json::object();
     log_->write(line);
+    if (events_) events_->write(line);
   }
 
   std::string status_text() const {
@@ -496,6 +500,7 @@ class Run : public TrainingRun {
   std::shared_ptr<torch::optim::Optimizer> optimiser_;
   std::optional<MovingAverage> average_;
   std::optional<MetricsLog> log_;
+  std::optional<EventLog> events_;
   std::optional<Progress> progress_;
   std::map<std::string, at::Tensor> best_;  ///< of the best epoch, if it is to be kept
   std::optional<Checkpoint> last_good_;

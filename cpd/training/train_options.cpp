@@ -23,6 +23,7 @@ void visit_fields(Options& options, const Visit& visit) {
   visit("work_dir", options.work_dir);
   visit("checkpoint_every", options.checkpoint_every);
   visit("log_every", options.log_every);
+  visit("tensorboard", options.tensorboard);
   visit("resume", options.resume);
   visit("divergence", options.divergence);
   visit("backoffs", options.backoffs);
@@ -52,8 +53,12 @@ void TrainOptions::verify(const std::string& path) const {
   if (!(ema >= 0 && ema < 1)) {
     throw Error("the value is " + std::to_string(ema), {.path = key("ema")}, "from 0 to below 1");
   }
-  if (resume == "auto" && work_dir.empty()) {
+  if (!work_dir.empty()) return;
+  if (resume == "auto") {
     throw Error("there is no folder with a checkpoint", {.path = key("resume")}, "a work_dir");
+  }
+  if (tensorboard) {
+    throw Error("there is no folder for events", {.path = key("tensorboard")}, "a work_dir");
   }
 }
 

@@ -31,6 +31,7 @@ struct TrainOptions {
   std::string work_dir{};
   int64_t checkpoint_every = 0;  ///< steps between checkpoints, besides one after each epoch
   int64_t log_every = 0;         ///< steps between lines of metrics, besides one for each epoch
+  bool tensorboard = false;      ///< metrics are in `work_dir` as events of TensorBoard, too
   /// A checkpoint to go on from; `auto`: the last one in `work_dir`, if there is one.
   std::string resume{};
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks exported files in plain Python: nothing here but torch, no code of cpd. Needs a Python with
-torch (and torchvision for its networks). Usage: run.py [--build build] [unittest arguments]"""
+torch, torchvision (for its networks) and tensorboard (for what trainings log). Usage: run.py [--build build] [unittest arguments]"""
 import argparse
 import copy
 import itertools
@@ -9,9 +9,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 
 import make_fixtures
 
@@ -251,6 +253,46 @@ class Exported(unittest.TestCase):
                     self.assertLessEqual(relative_error(a, b), 1e-5)
 
 
+class Events(unittest.TestCase):
+    """What TensorBoard reads of a training that was lost and resumed."""
+
+    def start(self, folder):
+        config = folder / "config.json"
+        config.write_text(json.dumps({"epochs": 3, "log_every": 1, "tensorboard": True}))
+        return subprocess.Popen(
+            [BUILD / "bin" / "cpd", "train", "zoo:fashion", "--data", "fashion-mnist", "--images", "512", "--batch",
+             "32", "--hold-out", "64", "--config", config, "--work-dir", folder / "work", "--resume", "auto", "--force",
+             "-o", folder / "out.pt"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def lines(self, folder):
+        path = folder / "work" / "metrics.jsonl"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def test_are_the_metrics(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            run = self.start(folder)
+            while run.poll() is None and len(self.lines(folder)) < 20:  # in the second epoch
+                time.sleep(0.005)
+            run.kill()
+            run.wait()
+            self.assertEqual(self.start(folder).wait(), 0)
+            self.check(folder)
+
+    def check(self, folder):
+        read = event_accumulator.EventAccumulator(str(folder / "work"))
+        read.Reload()
+        lines = list(map(json.loads, self.lines(folder)))
+        self.assertGreater(len(lines), 40)
+        self.assertEqual(set(read.Tags()["scalars"]), {key for line in lines for key in line} - {"step"})
+        for tag in read.Tags()["scalars"]:
+            points = sorted((point.step, point.value) for point in read.Scalars(tag))
+            expected = sorted((line["step"], line[tag]) for line in lines if tag in line)
+            self.assertEqual([step for step, _ in points], [step for step, _ in expected], tag)
+            for (_, value), (_, exact) in zip(points, expected):
+                self.assertAlmostEqual(value, exact, delta=1e-6 * abs(exact))
+
+
 def main():
     global BUILD
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -264,6 +306,7 @@ def main():
             attributes = {"file": pathlib.Path(folder) / entry["file"], "input_text": entry["input"]}
             case = type(name, (Exported,), attributes)
             suite.addTests(unittest.defaultTestLoader.loadTestsFromTestCase(case))
+        suite.addTests(unittest.defaultTestLoader.loadTestsFromTestCase(Events))
         result = unittest.TextTestRunner(verbosity=2 if "-v" in rest else 1).run(suite)
     sys.exit(0 if result.wasSuccessful() else 1)
 

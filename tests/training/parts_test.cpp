@@ -78,6 +78,7 @@ TEST(TrainOptions, NameTheKeyThatIsWrong) {
   EXPECT_THAT(error(R"({"ema": 1})"), HasSubstr("train.ema"));
   EXPECT_THAT(error(R"({"label_smoothing": 2})"), HasSubstr("train.label_smoothing"));
   EXPECT_THAT(error(R"({"resume": "auto"})"), HasSubstr("work_dir"));
+  EXPECT_THAT(error(R"({"tensorboard": true})"), HasSubstr("train.tensorboard"));
 }
 
 TEST(Device, NamesWhatIsMissing) {

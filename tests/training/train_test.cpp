@@ -95,6 +95,7 @@ TrainOptions everything_on() {
   options.ema = 0.9;
   options.checkpoint_every = 2;
   options.log_every = 1;
+  options.tensorboard = true;
   return options;
 }
 
