@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks exported files in plain Python: nothing here but torch, no code of cpd. Needs a Python with
-torch, torchvision (for its networks) and tensorboard (for what trainings log). Usage: run.py [--build build] [unittest arguments]"""
+"""Checks exported files, and what trainings log, in plain Python: no code of cpd. Needs a Python with torch,
+torchvision (for its networks) and tensorboard. Usage: run.py [--build build] [unittest arguments]"""
 import argparse
 import copy
 import itertools
