@@ -1,10 +1,10 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/upsample_bilinear2d.h>
 #include <cpd/core/error.h>
 #include <cpd/core/random.h>
 #include <cpd/data/dataset.h>
+#include <cpd/data/labels.h>
 #include <cpd/importance/sample_loss.h>
 
 namespace cpd {
@@ -37,23 +37,10 @@ void check_number(const at::Tensor& labels, int64_t samples, bool maps) {
               {}, maps ? "a map of labels for each sample" : "one for each sample");
 }
 
-void check_classes(const at::Tensor& labels, int64_t classes, bool maps) {
-  at::Tensor outside = labels.lt(0).logical_or(labels.ge(classes));
-  if (maps) outside = outside.logical_and(labels.ne(kIgnoredPixel));
-  if (!outside.any().item<bool>()) return;
-  const auto label = labels.masked_select(outside)[0].item<int64_t>();
-  throw Error("the label " + std::to_string(label) +
-                  " of the calibration data is none of the network's classes",
-              {}, "0 to " + std::to_string(classes - 1));
-}
-
 /// Of a map: the mean over the pixels of each sample that have a label, summed over samples.
 at::Tensor cross_entropy_of_maps(const at::Tensor& logits, const at::Tensor& labels) {
-  const bool other_size = logits.sizes().slice(2) != labels.sizes().slice(1);
-  const at::Tensor fitted =
-      other_size ? at::upsample_bilinear2d(logits, labels.sizes().slice(1), false) : logits;
-  const at::Tensor losses =
-      at::cross_entropy_loss(fitted, labels, {}, at::Reduction::None, kIgnoredPixel);
+  const at::Tensor losses = at::cross_entropy_loss(in_size_of_labels(logits, labels), labels, {},
+                                                   at::Reduction::None, kIgnoredPixel);
   const at::Tensor counted = labels.ne(kIgnoredPixel).flatten(1).sum(1).clamp_min(1);
   return losses.flatten(1).sum(1).div(counted).sum();
 }
@@ -70,7 +57,7 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& given, int6
   const bool draws = options.draw_labels || !given.defined();
   const at::Tensor labels = draws ? drawn_labels(logits, first_sample, options.seed) : given;
   check_number(labels, samples, maps);
-  check_classes(labels, logits.size(1), maps);
+  check_labels(labels, logits.size(1));
   if (maps) return cross_entropy_of_maps(logits, labels);
   return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
 }
@@ -79,9 +66,9 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& given, int6
 
 at::Tensor sample_loss(const std::vector<at::Tensor>& outputs, const at::Tensor& labels,
                        int64_t samples, int64_t first_sample, const StatisticsOptions& options) {
-  at::Tensor loss =
-      options.loss ? options.loss(outputs, labels)
-                   : cross_entropy(outputs.front(), labels, samples, first_sample, options);
+  at::Tensor loss = options.loss
+                        ? options.loss(outputs, labels)
+                        : cross_entropy(outputs.front(), labels, samples, first_sample, options);
   if (!at::isfinite(loss.detach()).all().item<bool>()) {
     throw Error("the loss on the calibration data is not finite", {},
                 "weights and data without NaN or infinity");
