@@ -24,7 +24,8 @@ Moments moments(size_t batches, const std::function<at::Tensor(size_t)>& value_o
       sum = at::zeros({value.size(1)}, value.options().dtype(at::kDouble));
       squares = at::zeros_like(sum);
     }
-    const int64_t samples = std::max<int64_t>(1, kPiece * value.size(0) / value.numel());
+    const int64_t samples =
+        std::max<int64_t>(1, kPiece * value.size(0) / std::max<int64_t>(1, value.numel()));
     for (const at::Tensor& piece : value.split(samples)) {
       const at::Tensor wide = piece.transpose(0, 1).flatten(1).to(at::kDouble);
       sum.add_(wide.sum(1));

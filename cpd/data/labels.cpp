@@ -5,13 +5,14 @@
 
 namespace cpd {
 
-void check_labels(const at::Tensor& labels, int64_t classes) {
+void check_labels(const at::Tensor& labels, int64_t classes, const std::string& whose) {
   at::Tensor outside = labels.lt(0).logical_or(labels.ge(classes));
   if (labels.dim() > 1) outside = outside.logical_and(labels.ne(kIgnoredPixel));
   if (!outside.any().item<bool>()) return;
   const auto label = labels.masked_select(outside)[0].item<int64_t>();
-  throw Error("the label " + std::to_string(label) + " is none of the network's classes", {},
-              "0 to " + std::to_string(classes - 1));
+  throw Error("the label " + std::to_string(label) + (whose.empty() ? "" : " " + whose) +
+                  " is none of the network's classes",
+              {}, "0 to " + std::to_string(classes - 1));
 }
 
 at::Tensor in_size_of_labels(const at::Tensor& logits, const at::Tensor& labels) {

@@ -57,7 +57,7 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& given, int6
   const bool draws = options.draw_labels || !given.defined();
   const at::Tensor labels = draws ? drawn_labels(logits, first_sample, options.seed) : given;
   check_number(labels, samples, maps);
-  check_labels(labels, logits.size(1));
+  check_labels(labels, logits.size(1), "of the calibration data");
   if (maps) return cross_entropy_of_maps(logits, labels);
   return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
 }

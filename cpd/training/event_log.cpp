@@ -2,8 +2,8 @@
 #include <cpd/training/event_log.h>
 
 #include <array>
+#include <bit>
 #include <chrono>
-#include <cstring>
 #include <fstream>
 #include <string_view>
 
@@ -47,15 +47,11 @@ std::string bytes_field(int number, std::string_view bytes) {
 }
 
 std::string double_field(int number, double value) {
-  uint64_t bits = 0;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return field(number, Wire::kFixed64) + little_endian(bits);
+  return field(number, Wire::kFixed64) + little_endian(std::bit_cast<uint64_t>(value));
 }
 
 std::string float_field(int number, float value) {
-  uint32_t bits = 0;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return field(number, Wire::kFixed32) + little_endian(bits);
+  return field(number, Wire::kFixed32) + little_endian(std::bit_cast<uint32_t>(value));
 }
 
 /// CRC-32C (Castagnoli), mixed as records want it: a checksum of data with checksums is no good.

@@ -297,7 +297,7 @@ TEST(Statistics, RefuseLabelsThatDoNotFit) {
   const Combed net(convolutions());
   const at::Tensor x = example(net.source, 4, 5);
   EXPECT_THAT(message_of(net, {{{x}, torch::tensor({0, 1, 7, 2})}}),
-              HasSubstr("the label 7 is none of the network"));
+              HasSubstr("the label 7 of the calibration data"));
   EXPECT_THAT(message_of(net, {{{x}, torch::tensor({0, -1, 2, 2})}}), HasSubstr("the label -1"));
   EXPECT_THAT(message_of(net, {{{x}, torch::tensor({0, 1})}}), HasSubstr("2 labels for 4 samples"));
   EXPECT_THAT(message_of(net, {{{x.narrow(1, 0, 1)}}}), HasSubstr("has the sizes [4, 1, 5, 5]"));

@@ -298,7 +298,7 @@ TEST(Statistics, RefuseLabelMapsThatDoNotFit) {
   EXPECT_THAT(message(torch::zeros({3}, torch::kLong)),
               HasSubstr("there are 3 labels for 3 samples of the calibration data; expected a map "
                         "of labels for each sample"));
-  EXPECT_THAT(message(maps + 4), HasSubstr("the label 4 is none of the network"));
+  EXPECT_THAT(message(maps + 4), HasSubstr("the label 4 of the calibration data is none of"));
 }
 
 TEST(Statistics, DrawLabelsOfPixelsByTheSeedAndTheSample) {
